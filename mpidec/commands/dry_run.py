@@ -1,0 +1,65 @@
+"""mpidec run --dry-run: the resolved settings and the traffic they would cause, without a rank started."""
+
+from __future__ import annotations
+
+import tomli_w
+from rich.console import Console
+from rich.table import Table
+
+from mpidec.config import Experiment, check_methods
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.topology import Structured, adjacency
+from mpidec.predict import predict
+
+
+def show(experiment: Experiment) -> int:
+    """Print the experiment file with nothing left out, the graph's facts, and messages and bytes of each method.
+
+    Predicted is a run to its last iteration; a target may end it earlier. Raises InputError as the run itself would.
+    """
+    n = experiment.ranks
+    experiment.topology.check(n)
+    graph = None
+    if not isinstance(experiment.topology, Structured):
+        graph = adjacency(experiment.topology, n, experiment.graph_seed)
+    facts = graph_facts(experiment.topology, experiment.mixing, n, experiment.graph_seed, graph)
+    if isinstance(experiment.topology, Structured):
+        degrees = experiment.topology.degree_counts(n)
+    else:
+        assert graph is not None
+        degrees = {int(d): int((graph.degrees == d).sum()) for d in set(graph.degrees.tolist())}
+    experiment.problem.check(n)
+    problem = experiment.problem.rehearsal()
+
+    check_methods(experiment, problem, facts)
+    print(tomli_w.dumps(experiment.resolved))
+    print(
+        f"{facts.nodes} nodes, {facts.edges} edges, degrees {facts.degree_min} to {facts.degree_max}, "
+        f"gamma {facts.gamma:.6g}, diameter {facts.diameter_high}"
+    )
+    table = Table(title="predicted traffic (sent)", title_justify="left", padding=(0, 1))
+    table.add_column("method", no_wrap=True)
+    columns = ["iterations", "rounds per\niteration"]
+    for who in ("busiest node", "all nodes"):
+        columns += [f"{who}\nmessages/iter.", f"{who}\nbytes/iter.", f"{who}\nbytes in all"]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for method in experiment.methods:
+        p = predict(method.algorithm.bind(facts), problem, facts, degrees)
+        mark = "~" if method.algorithm.network == "all_reduce" else ""
+        busiest = p.busiest.iteration
+        table.add_row(
+            method.label,
+            str(method.iterations),
+            str(busiest.rounds),
+            f"{mark}{busiest.messages:,}",
+            f"{mark}{busiest.bytes:,}",
+            f"{mark}{p.busiest_bytes(method.iterations):,}",
+            f"{mark}{p.iteration_messages:,}",
+            f"{mark}{p.iteration_bytes:,}",
+            f"{mark}{p.total_bytes(method.iterations):,}",
+        )
+    Console(width=160).print(table)
+    if any(m.algorithm.network == "all_reduce" for m in experiment.methods):
+        print("~ modeled: 2 (L-1)/L of the payload a node")
+    return 0

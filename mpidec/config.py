@@ -1,0 +1,244 @@
+"""Experiment files: TOML to typed, frozen settings. An unknown key or a wrong type names the place and what is accepted."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from mpidec.algorithms import ALGORITHMS, Algorithm
+from mpidec.errors import InputError
+from mpidec.graph.facts import GraphFacts
+from mpidec.graph.mixing import MIXINGS, Mixing
+from mpidec.graph.topology import TOPOLOGIES, Topology
+from mpidec.metrics import METRICS, choose_metrics
+from mpidec.options import Meta, build, choose, load_class
+from mpidec.problems import PROBLEMS, ProblemSpec
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class General:
+    """The keys at the top of an experiment file."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run's folder")]
+    ranks: Annotated[int, Meta(ge=1, description="nodes of the network, one MPI rank each")]
+    seed: Annotated[int, Meta(ge=0, description="of the graph, the data and the start")] = 0
+
+
+@dataclass(frozen=True)
+class GraphChoice:
+    """The keys of [graph] beside the topology's own options."""
+
+    topology: Annotated[str, Meta(description="see mpidec list topologies")]
+    mixing: Annotated[str, Meta(description="see mpidec list mixings")] = "metropolis"
+    seed: Annotated[int, Meta(ge=0, description="of a random graph; none: the experiment's")] | None = None
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """The keys of [[method]] beside the algorithm's own options."""
+
+    algorithm: Annotated[str, Meta(description="see mpidec list algorithms, or FILE.py:CLASS")]
+    iterations: Annotated[int, Meta(ge=1, description="steps at most")]
+    label: Annotated[str, Meta(pattern=r"^[^,\"\n/]+$", description="names it in tables; none: the algorithm")] | None = None
+    target: Annotated[dict[str, float], Meta(description="stop once each metric is as good as this")] | None = None
+
+
+@dataclass(frozen=True)
+class Observe:
+    """The keys of [observe]."""
+
+    every: Annotated[int, Meta(ge=1, description="iterations between two observations")] = 10
+    metrics: Annotated[list[str], Meta(description="metrics to record; none: all that the problem has")] | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of an experiment: its label, its algorithm with options, and when it stops."""
+
+    label: str
+    algorithm: Algorithm
+    iterations: int
+    target: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as it will run. `resolved` is the experiment file that says the same with nothing left out."""
+
+    name: str
+    ranks: int
+    seed: int
+    topology_name: str
+    topology: Topology
+    mixing: Mixing
+    graph_seed: int
+    problem_name: str
+    problem: ProblemSpec
+    methods: tuple[Method, ...]
+    observe: Observe
+    resolved: Table
+
+
+def read_table(path: Path) -> Table:
+    """The tables of a TOML file; InputError where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no experiment file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
+    """Check a table of settings and build it. Paths and user classes in it are taken relative to `folder`.
+
+    Raises InputError naming the place, what was got, what was wanted.
+    """
+    known = {f.name for f in dataclasses.fields(General)} | {"graph", "problem", "method", "observe"}
+    for key in table:
+        choose(dict.fromkeys(known), key, "key", where)
+    general = build(General, {k: v for k, v in table.items() if k not in ("graph", "problem", "method", "observe")}, where)
+
+    graph, options = _split(_section(table, "graph", where), GraphChoice)
+    graph_choice = build(GraphChoice, graph, "graph")
+    topology_class = choose(TOPOLOGIES, graph_choice.topology, "topology", "graph.topology")
+    topology = build(topology_class, _absolute(options, folder), f"graph ({graph_choice.topology})")
+    mixing = choose(MIXINGS, graph_choice.mixing, "mixing", "graph.mixing")
+
+    problem_table = _section(table, "problem", where)
+    problem_name, problem_class, options = _problem_class(problem_table, folder)
+    problem = build(problem_class, _absolute(options, folder), f"problem ({problem_name})")
+
+    observe = build(Observe, _section(table, "observe", where, optional=True), "observe")
+    for metric in observe.metrics or ():
+        choose(METRICS, metric, "metric", "observe.metrics")
+    methods, method_tables = _methods(table.get("method"), folder, where)
+
+    head = {k: v for k, v in problem_table.items() if k in ("kind", "source")}
+    if ":" in head["kind"]:
+        head["kind"] = _absolute_reference(head["kind"], folder)
+    resolved = {
+        **dataclasses.asdict(general),
+        "graph": {**_plain(graph_choice), **_plain(topology)},
+        "problem": {**head, **_plain(problem)},
+        "method": method_tables,
+        "observe": _plain(observe),
+    }
+    return Experiment(
+        general.name,
+        general.ranks,
+        general.seed,
+        graph_choice.topology,
+        topology,
+        mixing,
+        general.seed if graph_choice.seed is None else graph_choice.seed,
+        problem_name,
+        problem,
+        methods,
+        observe,
+        resolved,
+    )
+
+
+def check_methods(experiment: Experiment, problem: Any, facts: GraphFacts) -> None:
+    """Raise InputError where a method's options do not fit the graph or the problem."""
+    for method in experiment.methods:
+        try:
+            check_problem(method.algorithm, problem, method.label)
+            method.algorithm.bind(facts)
+            choose_metrics([*(experiment.observe.metrics or []), *method.target], problem)
+        except InputError as error:
+            raise InputError(f"method {method.label!r}: {error}") from None
+
+
+def check_problem(algorithm: Algorithm, problem: Any, label: str) -> None:
+    """Raise InputError where the problem is not of the kind that the algorithm works on."""
+    if not isinstance(problem, algorithm.requires):
+        raise InputError(
+            f"method {label!r} works on problems of the kind {algorithm.requires.__name__}, which this one is not; "
+            "see mpidec list problems"
+        )
+
+
+def _methods(tables: object, folder: Path, where: str) -> tuple[tuple[Method, ...], list[Table]]:
+    if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
+        raise InputError(f"{where}: wanted one or more [[method]] tables, got {tables!r}")
+    methods: list[Method] = []
+    resolved: list[Table] = []
+    for i, table in enumerate(tables):
+        place = f"method.{i}"
+        values, options = _split(table, MethodChoice)
+        choice = build(MethodChoice, values, place)
+        if ":" in choice.algorithm:
+            cls = _user_class(choice.algorithm, folder, Algorithm, f"{place}.algorithm")
+            choice = dataclasses.replace(choice, algorithm=_absolute_reference(choice.algorithm, folder))
+        else:
+            cls = choose(ALGORITHMS, choice.algorithm, "algorithm", f"{place}.algorithm")
+        label = choice.label or choice.algorithm.rpartition(":")[2]
+        algorithm = build(cls, _absolute(options, folder), f"{place} ({label})")
+        for metric in choice.target or ():
+            choose(METRICS, metric, "metric", f"{place}.target")
+        if any(label == m.label for m in methods):
+            raise InputError(f"{place}: a method labeled {label!r} is there already; give each its own label")
+        methods.append(Method(label, algorithm, choice.iterations, choice.target or {}))
+        resolved.append({**_plain(choice), "label": label, **_plain(algorithm)})
+    return tuple(methods), resolved
+
+
+def _problem_class(table: Table, folder: Path) -> tuple[str, type[ProblemSpec], Table]:
+    options = {k: v for k, v in table.items() if k not in ("kind", "source")}
+    kind = table.get("kind")
+    if isinstance(kind, str) and ":" in kind:
+        if "source" in table:
+            options["source"] = table["source"]
+        return kind.rpartition(":")[2], _user_class(kind, folder, ProblemSpec, "problem.kind"), options
+    sources = choose(PROBLEMS, kind, "kind", "problem.kind")  # type: ignore[arg-type]
+    source = choose(sources, table.get("source"), "source", "problem.source")  # type: ignore[arg-type]
+    return f"{kind}/{table['source']}", source, options
+
+
+def _user_class(reference: str, folder: Path, base: type, where: str) -> type[Any]:
+    cls = load_class(reference, folder, where)
+    if not issubclass(cls, base):
+        raise InputError(f"{where}: {reference!r} is no {base.__name__}; derive it from mpidec.{base.__name__}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise InputError(f"{where}: {reference!r} is unfinished; it lacks: {', '.join(missing)}")
+    return cls
+
+
+def _absolute_reference(reference: str, folder: Path) -> str:
+    file, _, name = reference.rpartition(":")
+    return f"{(folder / file).resolve()}:{name}"
+
+
+def _absolute(options: Table, folder: Path) -> Table:
+    """The options with a relative `path` taken from the experiment file's folder, whatever the current one."""
+    path = options.get("path")
+    return {**options, "path": str((folder / path).resolve())} if isinstance(path, str) else options
+
+
+def _section(table: Table, key: str, where: str, optional: bool = False) -> Table:
+    section = table.get(key, {} if optional else None)
+    if not isinstance(section, dict):
+        raise InputError(f"{where}: wanted a table [{key}], got {section!r}")
+    return section
+
+
+def _split(table: Table, cls: type) -> tuple[Table, Table]:
+    """The keys that are fields of `cls`, and the rest."""
+    names = {f.name for f in dataclasses.fields(cls)}
+    return {k: v for k, v in table.items() if k in names}, {k: v for k, v in table.items() if k not in names}
+
+
+def _plain(settings: Any) -> Table:
+    """A dataclass as a TOML table: TOML has no null, an absent key says none."""
+    return {k: v for k, v in dataclasses.asdict(settings).items() if v is not None}

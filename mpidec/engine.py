@@ -1,0 +1,197 @@
+"""The one loop: start an algorithm, step it, observe it outside the clock, stop when told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidec.algorithms import Algorithm
+from mpidec.errors import RunError
+from mpidec.ledger import Account, Ledger
+from mpidec.metrics import METRICS, Reductions
+from mpidec.network import Clock
+
+Array = NDArray[Any]
+T = TypeVar("T")
+Ending = Literal["finished", "target", "diverged"]
+Row = dict[str, float]
+
+
+class Counters(Protocol):
+    """The MPI library's own counts of what this rank sent, one entry a rank of the world."""
+
+    def read(self) -> tuple[Array, Array]:
+        """Messages and bytes sent so far, each (L,)."""
+        ...
+
+
+class Observing(Reductions, Protocol):
+    """The part of World that an observation uses."""
+
+    def share(self, value: T) -> T:
+        """Rank 0's value, everywhere."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        ...
+
+
+@dataclass
+class Meter:
+    """What one method costs this rank: seconds by the wall, seconds in exchanges, the ledger; running or paused.
+
+    With `counters`, what the MPI library itself counted while running is added up in `library`: for each account messages
+    and bytes to each rank.
+    """
+
+    ledger: Ledger
+    clock: Clock
+    counters: Counters | None = None
+    seconds: float = 0.0
+    library: dict[Account, tuple[Array, Array]] = field(default_factory=dict)
+    _since: float = field(default=0.0, init=False)
+    _base: tuple[Array, Array] | None = field(default=None, init=False)
+
+    def resume(self, account: Account) -> None:
+        """Run the clock and book on `account`."""
+        self.ledger.account = account
+        self._base = self.counters.read() if self.counters is not None else None
+        self._since = perf_counter()
+
+    def pause(self) -> None:
+        """Stop the clock; what follows is booked on `observe`."""
+        self.seconds += perf_counter() - self._since
+        if self.counters is not None and self._base is not None:
+            messages, nbytes = (now - before for now, before in zip(self.counters.read(), self._base, strict=True))
+            account = self.ledger.account
+            if account in self.library:
+                messages, nbytes = messages + self.library[account][0], nbytes + self.library[account][1]
+            self.library[account] = messages, nbytes
+        self.ledger.account = "observe"
+
+
+class Outcome(NamedTuple):
+    """How a run ended: the last state, the steps taken, why it stopped, and what was observed.
+
+    `bad_step` is the first step at which some node's estimate was not finite, or None.
+    """
+
+    state: Any
+    steps: int
+    ending: Ending
+    rows: list[Row]
+    bad_step: int | None
+
+
+class Observer:
+    """Looks at the estimates every `every` steps: costs so far, then the metrics. Collective.
+
+    `on_row` is called on rank 0 with each row; an OSError from it ends the run on all ranks with RunError.
+    Stops the run once every metric in `target` is reached, or when an estimate is not finite.
+    """
+
+    def __init__(
+        self,
+        world: Observing,
+        meter: Meter,
+        metrics: Sequence[str],
+        every: int = 10,
+        target: Mapping[str, float] | None = None,
+        on_row: Callable[[Row], None] | None = None,
+    ) -> None:
+        self.world = world
+        self.meter = meter
+        self.every = every
+        self._metrics = list(dict.fromkeys([*metrics, *(target or {})]))
+        self._target = dict(target or {})
+        self._on_row = on_row
+        self.rows: list[Row] = []
+
+    def __call__(self, step: int, problem: Any, estimate: Array, bad_step: int | None) -> tuple[Ending | None, int | None]:
+        """Observe; return why the run must stop (None: it goes on) and the first bad step of any node."""
+        first_bad = -self.world.maximum(float(-bad_step if bad_step is not None else -np.inf))
+        row: Row = {"step": step, **self._costs()}
+        row.update({name: METRICS[name].value(self.world, problem, estimate) for name in self._metrics})
+        self.rows.append(row)
+        self._hand_over(row)
+        self.world.barrier()  # so that the time some ranks need to leave is not booked as waiting in the next exchange
+        if np.isfinite(first_bad):
+            return "diverged", int(first_bad)
+        reached = [METRICS[name].reached(row[name], value) for name, value in self._target.items()]
+        return ("target" if reached and all(reached) else None), None
+
+    def _costs(self) -> Row:
+        meter = self.meter
+        sent = meter.ledger.totals("init", "iterate")
+        comm = meter.clock.comm
+        largest = [meter.seconds, meter.seconds - comm, comm, sent.rounds, sent.messages, sent.bytes]
+        library = [float(sum(nbytes.sum() for _, nbytes in meter.library.values()))] if meter.library else []
+        top = self.world.maximum(np.array(largest + library)).tolist()
+        sums = self.world.total(np.array([sent.bytes, *library])).tolist()
+        row: Row = dict(zip(("seconds", "compute_seconds", "comm_seconds"), top[:3], strict=True))
+        counts = {"rounds": top[3], "messages_max": top[4], "bytes_max": top[5], "bytes_total": sums[0]}
+        if library:
+            counts |= {"library_bytes_max": top[6], "library_bytes_total": sums[1]}
+        return row | {name: round(value) for name, value in counts.items()}
+
+    def _hand_over(self, row: Row) -> None:
+        failure = ""
+        if self._on_row is not None:
+            try:
+                self._on_row(row)
+            except OSError as error:
+                failure = f"cannot write the results: {error}"
+        failure = self.world.share(failure)
+        if failure:
+            raise RunError(failure)
+
+
+def run(
+    algorithm: Algorithm,
+    network: Any,
+    problem: Any,
+    observer: Observer,
+    steps: int,
+    x0: Array,
+    start: Any = None,
+) -> Outcome:
+    """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from the state `start`.
+
+    Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
+    observed. A node's estimate that is not finite stops the run at the next observation. Raises RunError where results
+    cannot be written.
+    """
+    meter = observer.meter
+    bad_step: int | None = None
+    k = 0
+
+    def look(state: Any) -> tuple[Ending | None, int | None]:
+        meter.pause()
+        return observer(k, problem, algorithm.estimate(state), bad_step)
+
+    # a diverging method overflows on its way: it is found by its estimate and told once, not by warnings of each rank
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        observer.world.barrier()
+        meter.resume("init")
+        state = algorithm.init(network, problem, x0) if start is None else start
+        if not np.isfinite(algorithm.estimate(state)).all():
+            bad_step = 0
+        ending, first_bad = look(state)
+        if ending is None:
+            meter.resume("iterate")
+        while ending is None and k < steps:
+            k += 1
+            state = algorithm.step(network, problem, state, k)
+            if bad_step is None and not np.isfinite(algorithm.estimate(state)).all():
+                bad_step = k
+            if k % observer.every == 0 or k == steps:
+                ending, first_bad = look(state)
+                if ending is None and k < steps:
+                    meter.resume("iterate")
+    return Outcome(state, k, ending or "finished", observer.rows, first_bad)

@@ -1,0 +1,12 @@
+"""What can go wrong by the user's hand, told apart from faults of the program."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the text says what was got, what is wanted and what to do.
+
+    Raised on every rank before the first message of an algorithm. Command lines show the text alone.
+    """
+
+
+class RunError(RuntimeError):
+    """A run could not go on (a full disk, a folder that vanished); what it had computed is kept."""

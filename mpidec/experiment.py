@@ -1,0 +1,254 @@
+"""An experiment on real ranks: agree on the settings, lay the graph, load the shards, run the methods, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mpidec.algorithms import Algorithm
+from mpidec.config import Experiment, Method, check_methods, check_problem
+from mpidec.engine import Meter, Observer, Outcome, Row, run
+from mpidec.errors import InputError, RunError
+from mpidec.graph.facts import GraphFacts, graph_facts
+from mpidec.graph.mixing import Mixing
+from mpidec.graph.topology import Adjacency, Structured, Topology, adjacency
+from mpidec.ledger import Ledger
+from mpidec.metrics import choose_metrics
+from mpidec.mpi.counters import LibraryCounters
+from mpidec.mpi.world import World
+from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.problems import ProblemSpec
+from mpidec.recorder import FinalArrays, Recorder
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A node's own part of the graph: its neighbors, how it weighs them, and the facts that all may know."""
+
+    neighbors: tuple[int, ...]
+    mixing: Mixing
+    facts: GraphFacts
+    adjacency: Adjacency | None
+    """The whole graph, on rank 0 alone and only where it was drawn there."""
+
+
+def lay_graph(world: World, topology: Topology, mixing: Mixing, seed: int) -> Graph:
+    """This rank's part of the graph. Collective; raises InputError on all ranks where the topology does not fit.
+
+    Structured graphs know a node's neighbors from its number. Random ones and files are drawn on rank 0, which sends
+    each rank its own row and nothing else.
+    """
+    world.first(lambda: topology.check(world.size))
+    drawn = (
+        None
+        if isinstance(topology, Structured)
+        else world.together(lambda: adjacency(topology, world.size, seed) if world.rank == 0 else None)
+    )
+    facts = world.first(lambda: graph_facts(topology, mixing, world.size, seed, drawn))
+    if isinstance(topology, Structured):
+        neighbors = topology.neighbors(world.rank, world.size)
+    else:
+        rows = None if drawn is None else [drawn.neighbors(i) for i in range(world.size)]
+        neighbors = world.deal(rows)
+    return Graph(neighbors, mixing, facts, drawn)
+
+
+def load_problem(world: World, spec: ProblemSpec, seed: int) -> Any:
+    """This rank's shard of the problem. Collective; raises InputError on all ranks for what is wrong on any."""
+    world.first(lambda: spec.check(world.size))
+    public = world.first(lambda: spec.public(seed))
+    return world.together(lambda: spec.load(world.rank, world.size, seed, public))
+
+
+def make_network(world: World, graph: Graph, algorithm: Algorithm, ledger: Ledger, clock: Clock) -> Any:
+    """What the algorithm talks over. Collective. Weights are exchanged between neighbors, on the account `setup`."""
+    if algorithm.network == "all_reduce":
+        return AllReduce(world.reducer(), world.rank, ledger, clock)
+    if algorithm.network == "fusion_center":
+        others = tuple(range(1, world.size))
+        hub, leaf = (others, ()) if world.rank == 0 else ((), (0,))
+        up, down = world.transport(hub, leaf), world.transport(leaf, hub)
+        return FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock))
+    link = Link(world.transport(graph.neighbors, graph.neighbors), ledger, clock)
+    if graph.mixing.needs_neighbor_degrees:
+        degrees = link.exchange(link.pack(np.array([len(graph.neighbors)])))[:, 0]
+    else:
+        degrees = np.zeros(len(graph.neighbors), dtype=np.int64)
+    self_weight, weights = graph.mixing.row(len(graph.neighbors), degrees, graph.facts.degree_max)
+    return Network(link, self_weight, weights)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A method's outcome on this rank, with its ledger and meter."""
+
+    outcome: Outcome
+    algorithm: Algorithm
+    meter: Meter
+
+    @property
+    def ledger(self) -> Ledger:
+        """What this rank sent and received."""
+        return self.meter.ledger
+
+
+def solve(
+    world: World,
+    graph: Graph,
+    problem: Any,
+    algorithm: Algorithm,
+    iterations: int,
+    *,
+    every: int = 10,
+    metrics: list[str] | None = None,
+    target: dict[str, float] | None = None,
+    seed: int = 0,
+    on_row: Callable[[Row], None] | None = None,
+    library_bytes: bool = False,
+) -> Solution:
+    """Run one algorithm on a laid graph and a loaded problem. Collective.
+
+    `on_row` is called on rank 0 with each observation. Raises InputError on all ranks, before the algorithm's first
+    message, where options do not fit the graph or the problem.
+    """
+
+    def bound() -> tuple[Algorithm, list[str]]:
+        check_problem(algorithm, problem, type(algorithm).__name__)
+        return algorithm.bind(graph.facts), choose_metrics(metrics, problem)
+
+    ready, names = world.together(bound)
+    ledger, clock = Ledger(world.local_ranks), Clock()
+    world.ledger = ledger
+    network = make_network(world, graph, ready, ledger, clock)
+    meter = Meter(ledger, clock, LibraryCounters() if library_bytes else None)
+    observer = Observer(world, meter, names, every, target, on_row if world.rank == 0 else None)
+    outcome = run(ready, network, problem, observer, iterations, problem.start(seed))
+    return Solution(outcome, ready, meter)
+
+
+def run_experiment(
+    world: World,
+    experiment: Experiment,
+    folder: Path,
+    about: dict[str, Any],
+    *,
+    library_bytes: bool = False,
+    progress: Any = None,
+    on_recorder: Callable[[Recorder], None] | None = None,
+) -> list[str]:
+    """Run all methods of an experiment and record them in `folder`. Collective.
+
+    Returns a sentence for each method that diverged (on all ranks). `progress` (rank 0) hears of methods and rows;
+    `on_recorder` (rank 0) gets the recorder as soon as there is one. Raises InputError before the first message of an
+    algorithm, RunError where results can no longer be written; what was recorded stays.
+    """
+    began = perf_counter()
+    check_ranks(world, experiment)
+    graph = lay_graph(world, experiment.topology, experiment.mixing, experiment.graph_seed)
+    problem = load_problem(world, experiment.problem, experiment.seed)
+    world.together(lambda: check_methods(experiment, problem, graph.facts))
+    references = _references(world, problem)
+    hosts = world.hosts()
+
+    def open_recorder() -> Recorder | None:
+        if world.rank != 0:
+            return None
+        more = {
+            "name": experiment.name,
+            "hosts": hosts,
+            "graph": {**asdict(graph.facts), "gap": graph.facts.gap},
+            "references": references,
+        }
+        return Recorder(folder, experiment.resolved, {**about, **more, "setup_seconds": perf_counter() - began})
+
+    recorder = world.together(open_recorder)
+    if recorder is not None and on_recorder is not None:
+        on_recorder(recorder)
+    diverged = []
+    for method in experiment.methods:
+        if progress is not None:
+            progress.begin(method.label, method.iterations)
+
+        def on_row(row: Row, label: str = method.label) -> None:
+            assert recorder is not None
+            recorder.row(label, row)
+            if progress is not None:
+                progress.row(row)
+
+        solution = solve(
+            world,
+            graph,
+            problem,
+            method.algorithm,
+            method.iterations,
+            every=experiment.observe.every,
+            metrics=experiment.observe.metrics,
+            target=dict(method.target),
+            seed=experiment.seed,
+            on_row=on_row,
+            library_bytes=library_bytes,
+        )
+        if solution.outcome.ending == "diverged":
+            diverged.append(_divergence(method, solution))
+        _record(world, recorder, method, solution)
+    return diverged
+
+
+def check_ranks(world: World, experiment: Experiment) -> None:
+    """Raise InputError on all ranks where the world is not of the size that the experiment asks for."""
+    if experiment.ranks != world.size:
+        raise InputError(
+            f"the experiment is for {experiment.ranks} ranks and MPI was started with {world.size}: start as many, or "
+            f"give -n {world.size}"
+        )
+
+
+def _references(world: World, problem: Any) -> dict[str, float]:
+    """The problem's own yardsticks, means over all tasks."""
+    own = problem.references() if hasattr(problem, "references") else {}
+    return {name: float(world.total(value)) / problem.total_tasks for name, value in own.items()}
+
+
+def _divergence(method: Method, solution: Solution) -> str:
+    step_size = getattr(solution.outcome.state, "step_size", None)
+    size = "" if step_size is None else f" (it was {float(step_size):.3g})"
+    return (
+        f"method {method.label!r}: an estimate became non-finite at step {solution.outcome.bad_step}; the step size is the "
+        f"first suspect{size}: try a smaller one. What was computed until then is kept"
+    )
+
+
+def _record(world: World, recorder: Recorder | None, method: Method, solution: Solution) -> None:
+    """Write a method's ledger, end and final arrays. Collective; RunError on all ranks where rank 0 cannot."""
+    outcome, meter = solution.outcome, solution.meter
+    ledgers = world.collect(meter.ledger.rows(meter.library))
+    failures: list[str] = []
+
+    def attempt(work: Callable[..., None], *arguments: Any) -> None:
+        # rank 0 alone writes; after a failure it goes on receiving, so that no rank is left waiting for it
+        if recorder is not None and not failures:
+            try:
+                work(*arguments)
+            except OSError as error:
+                failures.append(f"cannot write the results into {recorder.folder}: {error.strerror}")
+
+    def note() -> None:
+        assert recorder is not None and ledgers is not None
+        how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
+        recorder.method(method.label, ledgers, how)
+
+    attempt(note)
+    final = FinalArrays(recorder.folder if recorder is not None else Path())
+    for name, part in zip(outcome.state._fields, outcome.state, strict=True):
+        x = np.asarray(part)
+        attempt(final.begin, f"{method.label}/{name}", world.size, x)
+        world.gather_arrays(x, lambda _, other: attempt(final.take, other))
+    attempt(final.close)
+    failure = world.share(failures[0] if failures else "")
+    if failure:
+        raise RunError(failure)

@@ -1,0 +1,171 @@
+"""The ledger: messages and payload bytes that one rank sent and received, by account and by neighbor.
+
+Counted is what a rank hands to MPI for another rank: the payload. Not counted is what MPI, TCP and Ethernet add to it.
+A collective has no single receiver; what is booked for it is a model, and its rows say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Account = Literal["setup", "init", "iterate", "observe"]
+ACCOUNTS: tuple[Account, ...] = ("setup", "init", "iterate", "observe")
+COLLECTIVE = "collective"
+Library = Mapping[Account, tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What went to and came from one neighbor (a rank, or `collective`) on one account.
+
+    `basis` is `counted`, `modeled` for a collective, or `library` for what only the MPI library's own counters saw, which
+    are None where they were not read.
+    """
+
+    account: str
+    neighbor: int | str
+    messages: int
+    bytes: int
+    received_messages: int
+    received_bytes: int
+    same_host: bool
+    basis: str
+    library_messages: int | None = None
+    library_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over neighbors; `rounds` is the number of exchanges this rank took part in."""
+
+    rounds: int
+    messages: int
+    bytes: int
+    received_messages: int
+    received_bytes: int
+
+
+class Channel:
+    """The counter of one link: every exchange sends the same payload to each destination."""
+
+    def __init__(self, ledger: Ledger, destinations: tuple[int, ...], sources: tuple[int, ...]) -> None:
+        self.destinations = destinations
+        self.sources = sources
+        self._ledger = ledger
+        # account -> [exchanges, bytes to each destination, bytes from each source]
+        self.books = {account: [0, 0, 0] for account in ACCOUNTS}
+
+    def count(self, sent: int, received: int) -> None:
+        """Book one exchange: `sent` bytes to each destination, `received` bytes from each source."""
+        book = self.books[self._ledger.account]
+        book[0] += 1
+        book[1] += sent
+        book[2] += received
+
+
+class Ledger:
+    """All that one rank sent and received in one method's run.
+
+    `local` are the ranks on this rank's own host. `account` is where the next exchange is booked.
+    """
+
+    def __init__(self, local: Iterable[int] = ()) -> None:
+        self.account: Account = "setup"
+        self._local = frozenset(local)
+        self._channels: list[Channel] = []
+        # account -> [calls, messages, bytes], modeled
+        self._collective = {account: [0, 0, 0] for account in ACCOUNTS}
+
+    @contextmanager
+    def charge(self, account: Account) -> Iterator[None]:
+        """Book on `account` inside the block."""
+        before, self.account = self.account, account
+        try:
+            yield
+        finally:
+            self.account = before
+
+    def channel(self, destinations: tuple[int, ...], sources: tuple[int, ...]) -> Channel:
+        """A counter for a link to `destinations` and from `sources` (ranks)."""
+        channel = Channel(self, destinations, sources)
+        self._channels.append(channel)
+        return channel
+
+    def count_collective(self, messages: int, nbytes: int) -> None:
+        """Book one collective with the messages and bytes that a model of it gives for this rank."""
+        book = self._collective[self.account]
+        book[0] += 1
+        book[1] += messages
+        book[2] += nbytes
+
+    def totals(self, *accounts: Account) -> Totals:
+        """Sums over the given accounts."""
+        rounds = messages = nbytes = received = received_bytes = 0
+        for account in accounts:
+            for channel in self._channels:
+                exchanges, sent_each, received_each = channel.books[account]
+                rounds += exchanges
+                messages += exchanges * len(channel.destinations)
+                nbytes += sent_each * len(channel.destinations)
+                received += exchanges * len(channel.sources)
+                received_bytes += received_each * len(channel.sources)
+            calls, modeled_messages, modeled_bytes = self._collective[account]
+            rounds += calls
+            messages += modeled_messages
+            nbytes += modeled_bytes
+            received += modeled_messages  # the modeled collectives send and receive alike
+            received_bytes += modeled_bytes
+        return Totals(rounds, messages, nbytes, received, received_bytes)
+
+    def rows(self, library: Library | None = None) -> list[LedgerRow]:
+        """One row an account and neighbor with any traffic, accounts in order, neighbors ascending.
+
+        `library` holds, for accounts, the messages and bytes that the MPI library counted to each rank, each (L,).
+        """
+        rows = []
+        for account in ACCOUNTS:
+            peers: dict[int, list[int]] = {}
+            for channel in self._channels:
+                exchanges, sent_each, received_each = channel.books[account]
+                for peer in channel.destinations:
+                    _add(peers.setdefault(peer, [0, 0, 0, 0]), exchanges, sent_each, 0, 0)
+                for peer in channel.sources:
+                    _add(peers.setdefault(peer, [0, 0, 0, 0]), 0, 0, exchanges, received_each)
+            seen = library[account] if library and account in library else None
+            if seen is not None:
+                for peer in np.flatnonzero(seen[0] + seen[1]).tolist():
+                    peers.setdefault(peer, [0, 0, 0, 0])
+            for peer, sums in sorted(peers.items()):
+                counts = (None, None) if seen is None else (int(seen[0][peer]), int(seen[1][peer]))
+                if any(sums) or any(counts):
+                    basis = "counted" if any(sums) else "library"
+                    rows.append(_row(account, peer, sums, peer in self._local, basis, *counts))
+            _, messages, nbytes = self._collective[account]
+            if messages:
+                rows.append(_row(account, COLLECTIVE, [messages, nbytes, messages, nbytes], False, "modeled"))
+        return rows
+
+
+def _row(
+    account: str,
+    neighbor: int | str,
+    sums: list[int],
+    same_host: bool,
+    basis: str,
+    library_messages: int | None = None,
+    library_bytes: int | None = None,
+) -> LedgerRow:
+    messages, nbytes, received_messages, received_bytes = sums
+    received = (received_messages, received_bytes)
+    return LedgerRow(account, neighbor, messages, nbytes, *received, same_host, basis, library_messages, library_bytes)
+
+
+def _add(sums: list[int], *more: int) -> None:
+    for i, value in enumerate(more):
+        sums[i] += value

@@ -1,0 +1,106 @@
+"""What is measured about the estimates: collective, outside the clock, booked on the account `observe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidec.errors import InputError
+
+Array = NDArray[Any]
+
+
+class Reductions(Protocol):
+    """The part of World that metrics use."""
+
+    @property
+    def size(self) -> int:
+        """The number of nodes."""
+        ...
+
+    def total(self, x: Array | float) -> Array:
+        """Sum over all nodes."""
+        ...
+
+    def maximum(self, x: Array | float) -> Array:
+        """Largest over all nodes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for the whole network: how to compute it, whether the problem has it, which way is better."""
+
+    help: str
+    value: Callable[[Reductions, Any, Array], float]
+    applies: Callable[[Any], bool]
+    higher_is_better: bool = False
+
+    def reached(self, value: float, target: float) -> bool:
+        """Whether `value` is as good as `target`; what is not a number never is."""
+        return value >= target if self.higher_is_better else value <= target
+
+
+def subspace_distance_here(U: Array, truth: Array) -> float:
+    """SD_2(U, U*) = ||(I - U U^T) U*||_2 for orthonormal U (d, r) and U* (d, r*); infinite where U is not finite."""
+    if not np.isfinite(U).all():
+        return np.inf
+    return float(np.linalg.norm(truth - U @ (U.T @ truth), 2))
+
+
+def _worst_distance(world: Reductions, problem: Any, U: Array) -> float:
+    return float(world.maximum(subspace_distance_here(U, problem.truth)))
+
+
+def _mean_distance(world: Reductions, problem: Any, U: Array) -> float:
+    return float(world.total(subspace_distance_here(U, problem.truth))) / world.size
+
+
+def _consensus_distance(world: Reductions, problem: Any, x: Array) -> float:
+    mean = world.total(x) / world.size
+    return float(np.sqrt(world.total(float(np.sum((x - mean) ** 2))) / world.size))
+
+
+def _loss(world: Reductions, problem: Any, x: Array) -> float:
+    return float(world.total(problem.loss(x)))
+
+
+def _accuracy(world: Reductions, problem: Any, x: Array) -> float:
+    return float(world.total(problem.scores(x)["accuracy"])) / float(problem.total_tasks)
+
+
+METRICS: dict[str, Metric] = {
+    "subspace_distance": Metric(
+        "SD_2(U_g, U*) of the worst node", _worst_distance, lambda p: getattr(p, "truth", None) is not None
+    ),
+    "subspace_distance_mean": Metric(
+        "SD_2(U_g, U*), mean over nodes", _mean_distance, lambda p: getattr(p, "truth", None) is not None
+    ),
+    "consensus_distance": Metric("root mean square over nodes of ||x_g - mean x||_F", _consensus_distance, lambda p: True),
+    "loss": Metric("sum of all nodes' losses, each at its own estimate", _loss, lambda p: True),
+    "accuracy": Metric(
+        "held-out accuracy, mean over tasks, each with its own node's estimate",
+        _accuracy,
+        lambda p: "accuracy" in getattr(p, "score_names", ()),
+        higher_is_better=True,
+    ),
+}
+
+
+def leading(names: Iterable[str]) -> list[str]:
+    """Of the recorded names, the metrics that tell how well a method did: error and accuracy, else the first there is."""
+    recorded = [name for name in names if name in METRICS]
+    return [n for n in ("subspace_distance", "accuracy") if n in recorded] or recorded[:1]
+
+
+def choose_metrics(names: list[str] | None, problem: Any) -> list[str]:
+    """The metrics to record: those named, or all that the problem has. Raises InputError for one it does not have."""
+    having = [name for name, metric in METRICS.items() if metric.applies(problem)]
+    for name in names or ():
+        if name not in having:
+            raise InputError(f"observe.metrics: this problem has no {name!r}; it has: {', '.join(having)}")
+    return having if names is None else list(names)

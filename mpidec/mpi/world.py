@@ -1,0 +1,184 @@
+"""The world of ranks: set-up, agreement on errors, metrics. Outside the clock, on a communicator and an account of its own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import threadpoolctl
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from mpidec.errors import InputError
+from mpidec.ledger import Ledger
+from mpidec.mpi.transport import GraphTransport, MPIReducer
+
+T = TypeVar("T")
+Array = NDArray[Any]
+
+
+class World:
+    """All ranks of a communicator, each one a node. Making and closing it is collective.
+
+    `ledger` is where the world's own traffic is booked, as collectives; whoever runs a method puts its ledger there.
+    BLAS is held to one thread a rank unless OMP_NUM_THREADS says otherwise: ranks, not threads, fill the cores.
+    """
+
+    def __init__(self, comm: MPI.Intracomm | None = None) -> None:
+        self._comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
+        self.rank = self._comm.rank
+        self.size = self._comm.size
+        self.local_ranks = self._ranks_on_this_host()
+        self.ledger = Ledger(self.local_ranks)
+        self._closing: list[Callable[[], None]] = []
+        if "OMP_NUM_THREADS" not in os.environ:
+            threadpoolctl.threadpool_limits(1)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # after an exception on this rank alone the others would never join in a collective close
+        if kind is None:
+            self.close()
+
+    def _ranks_on_this_host(self) -> frozenset[int]:
+        host = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
+        here, everywhere = host.Get_group(), self._comm.Get_group()
+        local = here.Translate_ranks(list(range(host.size)), everywhere)
+        here.Free()
+        everywhere.Free()
+        host.Free()
+        return frozenset(int(r) for r in local)
+
+    # -- agreement ------------------------------------------------------------------------------------------------
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do `work` on every rank; if it raises InputError, OSError or MemoryError on any, raise InputError on all.
+
+        Other exceptions are faults of the program and end the job with their traceback.
+        """
+        result, text = None, ""
+        try:
+            result = work()
+        except (InputError, OSError, MemoryError) as error:
+            text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        first = self._comm.allreduce(self.rank if text else self.size, op=MPI.MIN)
+        if first < self.size:
+            raise InputError(self._comm.bcast(text, root=first))
+        return result  # type: ignore[return-value]
+
+    def first(self, work: Callable[[], T]) -> T:
+        """Do `work` on rank 0 alone and give its result to all; errors as in `together`."""
+        return self.share(self.together(lambda: work() if self.rank == 0 else None))  # type: ignore[return-value]
+
+    def share(self, value: T) -> T:
+        """Rank 0's value, at every rank."""
+        data = pickle.dumps(value) if self.rank == 0 else b""
+        data = self._comm.bcast(data)
+        if self.rank == 0:
+            self.ledger.count_collective(self.size - 1, (self.size - 1) * len(data))
+            return value
+        return pickle.loads(data)  # type: ignore[no-any-return]
+
+    def deal(self, values: Sequence[T] | None) -> T:
+        """The rank's own of rank 0's `values`, one a rank."""
+        parts = None
+        if self.rank == 0:
+            assert values is not None
+            parts = [pickle.dumps(v) for v in values]
+            self.ledger.count_collective(self.size - 1, sum(len(p) for p in parts[1:]))
+        return pickle.loads(self._comm.scatter(parts))  # type: ignore[no-any-return]
+
+    def collect(self, value: T) -> list[T] | None:
+        """Every rank's value, in order, at rank 0; None elsewhere."""
+        data = pickle.dumps(value)
+        if self.rank != 0:
+            self.ledger.count_collective(1, len(data))
+        parts = self._comm.gather(data)
+        return None if parts is None else [pickle.loads(p) for p in parts]
+
+    # -- metrics --------------------------------------------------------------------------------------------------
+
+    def total(self, x: Array | float) -> Array:
+        """The sum of an array over all ranks, at every rank."""
+        return self._reduce(x, MPI.SUM)
+
+    def maximum(self, x: Array | float) -> Array:
+        """The element-wise largest over all ranks, at every rank; what is not a number counts as infinite."""
+        x = np.asarray(x, dtype=np.float64)
+        return self._reduce(np.where(np.isnan(x), np.inf, x), MPI.MAX)
+
+    def _reduce(self, x: Array | float, op: MPI.Op) -> Array:
+        x = np.asarray(x, dtype=np.float64, order="C")
+        result = np.empty_like(x)
+        self._comm.Allreduce(x, result, op=op)
+        if self.size > 1:
+            self.ledger.count_collective(1, x.nbytes)
+        return result
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self._comm.Barrier()
+
+    def gather_arrays(self, x: Array, take: Callable[[int, Array], None]) -> None:
+        """Hand every rank's `x` (one shape and dtype) to `take(rank, x)` at rank 0, one at a time.
+
+        Rank 0 never holds more than its own and one other: the network's estimates together may not fit on it.
+        """
+        x = np.asarray(x, order="C")
+        if self.rank != 0:
+            self._comm.Recv([bytearray(0), 0, MPI.BYTE], source=0)  # a ticket, so that messages do not pile up at rank 0
+            self._comm.Send(x, dest=0)
+            self.ledger.count_collective(1, x.nbytes)
+            return
+        take(0, x)
+        other = np.empty_like(x)
+        for rank in range(1, self.size):
+            self._comm.Send([bytearray(0), 0, MPI.BYTE], dest=rank)
+            self._comm.Recv(other, source=rank)
+            take(rank, other)
+
+    # -- what methods talk over -----------------------------------------------------------------------------------
+
+    def transport(self, sources: Sequence[int], destinations: Sequence[int]) -> GraphTransport:
+        """A transport on a graph of which this rank gives its own neighbors. Collective; closed with the world."""
+        transport = GraphTransport(self._comm, tuple(sources), tuple(destinations))
+        self._closing.append(transport.close)
+        return transport
+
+    def reducer(self) -> MPIReducer:
+        """Sums over all ranks on a communicator of its own. Collective; closed with the world."""
+        comm = self._comm.Dup()
+        self._closing.append(comm.Free)
+        return MPIReducer(comm)
+
+    # -- about the world ------------------------------------------------------------------------------------------
+
+    def hosts(self) -> dict[str, int] | None:
+        """Ranks on each host, at rank 0; None elsewhere."""
+        names = self.collect(socket.gethostname())
+        return None if names is None else {name: names.count(name) for name in dict.fromkeys(names)}
+
+    @staticmethod
+    def library() -> str:
+        """The MPI library's own words on its version, first line."""
+        return MPI.Get_library_version().rstrip("\0 \n").splitlines()[0]
+
+    def abort(self, status: int) -> None:
+        """End the whole job at once."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._comm.Abort(status)
+
+    def close(self) -> None:
+        """Free all communicators. Collective."""
+        for close in reversed(self._closing):
+            close()
+        self._closing.clear()
+        self._comm.Free()

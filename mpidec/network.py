@@ -1,0 +1,227 @@
+"""What an algorithm may use to talk: the transports' protocol, and the networks that count, pack and weigh.
+
+Only `Transport.exchange` differs between MPI and a simulated network. Counting, timing, packing and mixing are written
+here once, so two transports give the same numbers bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidec.ledger import Ledger
+
+Array = NDArray[Any]
+
+
+class Transport(Protocol):
+    """Moves one array along the edges of a graph.
+
+    `sources` and `destinations` are the ranks this rank hears from and speaks to, ascending, without itself; they are
+    equal on an undirected graph.
+    """
+
+    @property
+    def rank(self) -> int:
+        """This node's number."""
+        ...
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The in-neighbors."""
+        ...
+
+    @property
+    def destinations(self) -> tuple[int, ...]:
+        """The out-neighbors."""
+        ...
+
+    def exchange(self, x: Array) -> Array:
+        """Send `x` to every destination; return (in-degree, *x.shape), one row a source.
+
+        The caller keeps `x` and passes the same array again for the same size: a transport may build a plan for it.
+        The result belongs to the transport and holds until the next exchange of the same `x`; it may be overwritten.
+        """
+        ...
+
+
+class Reducer(Protocol):
+    """Adds one array up over all ranks: what the all-reduce yardstick needs beyond neighbors."""
+
+    @property
+    def size(self) -> int:
+        """The number of ranks."""
+        ...
+
+    def sum(self, x: Array) -> Array:
+        """The sum over all ranks, of x's shape, a new array."""
+        ...
+
+
+@dataclass
+class Clock:
+    """Seconds this rank spent inside exchanges, waiting included."""
+
+    comm: float = 0.0
+
+
+class Link:
+    """A transport whose every exchange is counted and timed: the only caller of `Transport.exchange`."""
+
+    def __init__(self, transport: Transport, ledger: Ledger, clock: Clock) -> None:
+        self.transport = transport
+        self.clock = clock
+        self._channel = ledger.channel(transport.destinations, transport.sources)
+        self._buffers: dict[tuple[int, np.dtype[Any]], Array] = {}
+
+    def pack(self, *arrays: Array) -> Array:
+        """Copy arrays of one dtype, end to end, into the send buffer for their total size.
+
+        The buffer lives as long as the link and is the same for the same size, so that a transport plans once.
+        Raises ValueError for dtypes that differ.
+        """
+        if len(arrays) == 1:  # the usual case, once a round: no detour
+            x = arrays[0]
+            flat = self._buffer(x.size, x.dtype)
+            flat[:] = x.reshape(-1)
+            return flat
+        dtypes = {a.dtype for a in arrays}
+        if len(dtypes) > 1:
+            raise ValueError(f"arrays of one message share a dtype; got {', '.join(str(a.dtype) for a in arrays)}")
+        flat = self._buffer(sum(a.size for a in arrays), arrays[0].dtype)
+        return np.concatenate([a.reshape(-1) for a in arrays], out=flat)
+
+    def _buffer(self, size: int, dtype: np.dtype[Any]) -> Array:
+        flat = self._buffers.get((size, dtype))
+        if flat is None:
+            flat = self._buffers[size, dtype] = np.empty(size, dtype)
+        return flat
+
+    def exchange(self, flat: Array) -> Array:
+        """One exchange of a packed buffer: (in-degree, size), valid until the next one of the same size."""
+        start = perf_counter()
+        received = self.transport.exchange(flat)
+        self.clock.comm += perf_counter() - start
+        self._channel.count(flat.nbytes, flat.nbytes)
+        return received
+
+
+class Network:
+    """A node's view of the network: itself, its neighbors and its own row of the mixing matrix.
+
+    `weights` (degree,) belong to the transport's sources in ascending order. There is no reduction, no gather and no
+    size here: what an algorithm knows of the rest, it learned from its neighbors or from its settings.
+    """
+
+    def __init__(self, link: Link, self_weight: float, weights: Array) -> None:
+        self._link = link
+        self.rank = link.transport.rank
+        self.neighbors = link.transport.sources
+        self.self_weight = float(self_weight)
+        self.weights = np.asarray(weights, dtype=np.float64)
+        if self.weights.shape != (len(self.neighbors),):
+            raise ValueError(f"{len(self.neighbors)} neighbors want as many weights, got shape {self.weights.shape}")
+        self._weights: list[float] = self.weights.tolist()  # a ufunc takes Python's floats faster than NumPy's
+
+    @property
+    def degree(self) -> int:
+        """The number of neighbors."""
+        return len(self.neighbors)
+
+    def exchange(self, x: Array) -> Array:
+        """One round: send x to every neighbor, return (degree, *x.shape), neighbors ascending, a new array."""
+        return self._link.exchange(self._link.pack(x)).reshape(self.degree, *x.shape).copy()
+
+    def mix(self, *arrays: Array, rounds: int = 1) -> Any:
+        """Plain gossip (AGREE): `rounds` >= 1 times x <- W_ii x + sum_j W_ij x_j, all arrays in one message a round.
+
+        Returns a new array, or a tuple of them where several are given; shapes and dtype are kept.
+        Each round sends the sum of the arrays' bytes to every neighbor. Keeps the network's mean.
+        """
+        flat = self._link.pack(*arrays)
+        for _ in range(rounds - 1):
+            combine(flat, self._link.exchange(flat), self.self_weight, self._weights, flat)
+        mixed = np.empty_like(flat)
+        combine(flat, self._link.exchange(flat), self.self_weight, self._weights, mixed)
+        if len(arrays) == 1:
+            return mixed.reshape(arrays[0].shape)
+        ends = np.cumsum([a.size for a in arrays])[:-1]
+        return tuple(part.reshape(a.shape) for part, a in zip(np.split(mixed, ends), arrays, strict=True))
+
+
+def combine(x: Array, received: Array, self_weight: float, weights: Sequence[float], out: Array) -> None:
+    """out <- self_weight x + sum_j weights[j] received[j], in ascending order of j; overwrites `received`.
+
+    `out` may be x. Separate multiplications and additions, so that the result does not depend on a BLAS, an alignment
+    or a transport.
+    """
+    np.multiply(x, self_weight, out)
+    for row, weight in zip(received, weights, strict=True):
+        np.multiply(row, weight, row)
+        np.add(out, row, out)
+
+
+class FusionCenter:
+    """A hub that all other nodes report to, on two directed stars: leaves to hub, hub to leaves (arXiv 2102.10217).
+
+    The hub is a node like the others, with data of its own. Two stars, since a symmetric exchange would charge twice.
+    """
+
+    def __init__(self, up: Link, down: Link, hub: int = 0) -> None:
+        self._up = up
+        self._down = down
+        self.rank = up.transport.rank
+        self._is_hub = self.rank == hub
+
+    def at_hub(self, x: Array, compute: Callable[[Array], Array]) -> Array:
+        """Send x to the hub; the hub applies `compute` to the sum over all nodes and sends the result, of x's shape, back.
+
+        Every leaf sends x.nbytes and receives as much; the hub receives and sends that once a leaf.
+        """
+        x = np.asarray(x)
+        received = self._up.exchange(self._up.pack(x))
+        y = np.asarray(compute(x + received.sum(axis=0).reshape(x.shape))) if self._is_hub else x
+        back = self._down.exchange(self._down.pack(y))
+        return y if self._is_hub else back[0].reshape(x.shape).copy()
+
+    def total(self, x: Array) -> Array:
+        """The sum of x over all nodes, at every node."""
+        return self.at_hub(x, lambda total: total)
+
+    def agree(self, x: Array) -> Array:
+        """x as it is: what came from the hub is the same at every node."""
+        return x
+
+
+class AllReduce:
+    """Sums by MPI_Allreduce. Its bytes are the model of a bandwidth-optimal one, 2 (L-1)/L of the payload a node.
+
+    What a library really sends depends on its algorithm (1 to 3.4 times the payload); `mpidec run --library-bytes`
+    reads it from the library's own counters.
+    """
+
+    def __init__(self, reducer: Reducer, rank: int, ledger: Ledger, clock: Clock) -> None:
+        self._reducer = reducer
+        self._ledger = ledger
+        self.rank = rank
+        self.clock = clock
+
+    def total(self, x: Array) -> Array:
+        """The sum of x over all nodes, at every node."""
+        x = np.asarray(x, order="C")
+        start = perf_counter()
+        result = self._reducer.sum(x)
+        self.clock.comm += perf_counter() - start
+        size = self._reducer.size
+        # reduce-scatter and all-gather round a ring: 2 (L-1) messages of 1/L of the payload each
+        self._ledger.count_collective(2 * (size - 1), round(2 * x.nbytes * (size - 1) / size))
+        return result
+
+    def agree(self, x: Array) -> Array:
+        """x as it is: a sum is the same at every node."""
+        return x

@@ -1,0 +1,91 @@
+"""Changing an experiment from the command line: `--set key.path=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from mpidec.algorithms import ALGORITHMS
+from mpidec.errors import InputError
+from mpidec.graph.topology import TOPOLOGIES
+from mpidec.problems import PROBLEMS
+
+Table = dict[str, Any]
+
+
+def override(table: Table, settings: Sequence[str]) -> tuple[Table, list[str]]:
+    """The table with `key.path=value` settings put in, and notes on what they left without a use.
+
+    A value is read as TOML, or else as plain text. A setting that picks another topology, problem or algorithm drops the
+    options in the file that belonged to the former one and are unknown to the new one.
+    """
+    changed = deepcopy(table)
+    given: set[tuple[str, ...]] = set()
+    for setting in settings:
+        path, sign, text = setting.partition("=")
+        keys = tuple(path.strip().split("."))
+        if not sign or not all(keys):
+            raise InputError(f"--set {setting!r}: wanted KEY.PATH=VALUE, such as graph.topology=torus or method.0.rounds=5")
+        _put(changed, keys, _value(text.strip()), setting)
+        given.add(keys)
+    return changed, _drop_orphans(table, changed, given)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(table: Any, keys: tuple[str, ...], value: Any, setting: str) -> None:
+    for i, key in enumerate(keys):
+        here = ".".join(keys[:i]) or "the experiment"
+        last = i == len(keys) - 1
+        if isinstance(table, list):
+            if not key.isdigit() or int(key) >= len(table):
+                raise InputError(f"--set {setting!r}: {here} has entries 0 to {len(table) - 1}, got {key!r}")
+            index: Any = int(key)
+        elif isinstance(table, dict):
+            index = key
+        else:
+            raise InputError(f"--set {setting!r}: {here} is a value, not a table")
+        if last:
+            table[index] = value
+        else:
+            table = table.setdefault(index, {}) if isinstance(table, dict) else table[index]
+
+
+def _drop_orphans(before: Table, after: Table, given: set[tuple[str, ...]]) -> list[str]:
+    places: list[tuple[tuple[str, ...], Any, Any, tuple[str, ...]]] = [
+        (("graph",), before.get("graph"), after.get("graph"), ("topology",)),
+        (("problem",), before.get("problem"), after.get("problem"), ("kind", "source")),
+    ]
+    old_methods, new_methods = before.get("method"), after.get("method")
+    if isinstance(old_methods, list) and isinstance(new_methods, list):
+        for i, (old, new) in enumerate(zip(old_methods, new_methods, strict=False)):
+            places.append((("method", str(i)), old, new, ("algorithm",)))
+    notes = []
+    for place, old, new, selectors in places:
+        if not isinstance(old, dict) or not isinstance(new, dict) or all(old.get(s) == new.get(s) for s in selectors):
+            continue
+        former, accepted = _option_names(place[0], old), _option_names(place[0], new)
+        for key in [k for k in new if k in former and k not in accepted and (*place, k) not in given]:
+            del new[key]
+            chosen = "/".join(str(new.get(s)) for s in selectors)
+            notes.append(f"{'.'.join(place)}.{key} belongs to the former choice and is left out for {chosen}")
+    return notes
+
+
+def _option_names(section: str, table: Table) -> set[str]:
+    """The options that the choice in a section accepts; none where the choice itself is unknown (parse says so)."""
+    if section == "graph":
+        cls: type | None = TOPOLOGIES.get(str(table.get("topology")))
+    elif section == "problem":
+        cls = PROBLEMS.get(str(table.get("kind")), {}).get(str(table.get("source")))
+    else:
+        cls = ALGORITHMS.get(str(table.get("algorithm")))
+    return {f.name for f in dataclasses.fields(cls)} if cls is not None else set()

@@ -1,0 +1,136 @@
+"""What an algorithm may ask of a problem, and what a data set must supply to become one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidec.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@runtime_checkable
+class TwoBlock(Protocol):
+    """One node's share of a problem in two blocks: U, which travels, and one b_t a task, which never does.
+
+    In the notation of arXiv 2512.22675: T tasks y_t = X_t U b_t, X_t (n, d), U (d, r), b_t (r,). All sums run over
+    this node's own tasks; the caller adds up the nodes.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, r), the shape of U."""
+        ...
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks are this node's own."""
+        ...
+
+    @property
+    def total_tasks(self) -> int:
+        """T, the tasks in the whole network."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """n, samples a task."""
+        ...
+
+    @property
+    def truth(self) -> Array | None:
+        """Orthonormal (d, r) basis of the true subspace, where it is known."""
+        ...
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether features are standard normal, so that singular values alone give the curvature."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of this node's own data."""
+        ...
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The keys of `scores`, known without computing them."""
+        ...
+
+    def start(self, seed: int) -> Array:
+        """The Gaussian (d, r) matrix that every node draws alike from the common seed."""
+        ...
+
+    def grad(self, u: Array) -> tuple[Array, Array]:
+        """G (d, r) = sum_t X_t^T (X_t u b_t - y_t) b_t^T and B (tasks, r), b_t minimizing ||y_t - X_t u b_t||^2.
+
+        Half the gradient of `loss`. A u that is not finite gives results that are not finite, never an exception.
+        """
+        ...
+
+    def loss(self, u: Array) -> float:
+        """sum_t ||y_t - X_t u b_t||^2 at the minimizing b_t."""
+        ...
+
+    def second_moment(self) -> float:
+        """Sum of y_ti^2."""
+        ...
+
+    def truncated_moment(self, alpha: float) -> Array:
+        """(d, tasks), column t (1/n) X_t^T y_t with the labels of y_ti^2 > alpha put to zero."""
+        ...
+
+    def curvature(self, u: Array) -> float:
+        """Largest eigenvalue of the block Hessian sum_t (b_t b_t^T) kron (X_t^T X_t) at u, at most 1 % too high."""
+        ...
+
+    def scores(self, u: Array) -> dict[str, float]:
+        """Sums over own tasks of figures of merit at u, to be divided by `total_tasks`; {} where there are none."""
+        ...
+
+    def references(self) -> dict[str, float]:
+        """As `scores`, for rivals that do not depend on u."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSpec(ABC):
+    """A data set and its options: subclasses are frozen dataclasses, the fields the options.
+
+    The first line of a subclass's docstring is its help text.
+    """
+
+    def check(self, nodes: int) -> None:
+        """Look at settings and file headers only; raises InputError for what cannot run on `nodes` nodes."""
+        del nodes
+
+    def public(self, seed: int) -> Any:
+        """Something small that every node may know, computed on rank 0 only and sent to all; None unless overridden."""
+        del seed  # nothing is public
+
+    @abstractmethod
+    def load(self, node: int, nodes: int, seed: int, public: Any) -> TwoBlock:
+        """The share of `node`; raises InputError for data that cannot be used."""
+
+    @abstractmethod
+    def rehearsal(self) -> TwoBlock:
+        """A stand-in of the same d, r and n with one random task, to predict message sizes without the data."""
+
+
+def check_sizes(d: int, tasks: int, rank: int, samples: int) -> None:
+    """Raise InputError where T = `tasks` tasks of n = `samples` in d features hold no rank-r structure to learn."""
+    if rank > min(d, tasks):
+        raise InputError(
+            f"problem: rank {rank} is above {min(d, tasks)}, the smaller of {d} features and {tasks} tasks; "
+            f"give a rank of at most {min(d, tasks)}"
+        )
+    if samples < rank:
+        raise InputError(
+            f"problem: {samples} samples a task cannot determine rank = {rank} coefficients; "
+            f"give at least {rank} samples a task or a smaller rank"
+        )

@@ -1,0 +1,177 @@
+"""The run folder, written by rank 0 as the run goes, so that an interrupted run leaves a usable one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+
+from mpidec.engine import Row
+from mpidec.errors import InputError
+from mpidec.ledger import LedgerRow
+
+LEDGER_COLUMNS = (
+    "method",
+    "account",
+    "rank",
+    "neighbor",
+    "messages",
+    "bytes",
+    "received_messages",
+    "received_bytes",
+    "same_host",
+    "basis",
+    "library_messages",
+    "library_bytes",
+)
+
+
+def now() -> str:
+    """The time of day, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def default_folder(name: str) -> Path:
+    """`runs/NAME-DATE-TIME` under the current folder."""
+    return Path("runs") / f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+class Recorder:
+    """Writes experiment.toml, run.json, trace.csv, ledger.csv and final.npz into a new folder.
+
+    Raises InputError when the folder exists or cannot be made; OSError when a write fails later. Every file is complete
+    after each call, run.json and final.npz by renaming a finished copy. `finish` may be called from another thread.
+    """
+
+    def __init__(self, folder: Path, experiment: dict[str, Any], about: dict[str, Any]) -> None:
+        self.folder = folder
+        self._about = {**about, "status": "running", "start": now(), "end": None, "methods": {}}
+        self._lock = threading.Lock()
+        self._trace: IO[bytes] | None = None
+        self._trace_columns: list[str] = []
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out") from None
+        except OSError as error:
+            raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
+        try:
+            self._replace("experiment.toml", tomli_w.dumps(experiment).encode())
+            self._write_about()
+            with (folder / "ledger.csv").open("w", newline="") as file:
+                csv.writer(file).writerow(LEDGER_COLUMNS)
+        except OSError as error:
+            raise InputError(f"cannot write into {folder}: {error.strerror}; give another --out") from None
+
+    def row(self, method: str, row: Row) -> None:
+        """Add one observation to trace.csv."""
+        with self._lock:
+            if self._trace is None:
+                self._trace_columns = ["method", *row]
+                self._trace = (self.folder / "trace.csv").open("wb", buffering=0)
+                _append(self._trace, _line(self._trace_columns))
+            values = {"method": method, **row}
+            _append(self._trace, _line([_number(values[c]) for c in self._trace_columns]))
+
+    def method(self, method: str, rows_by_rank: Sequence[Sequence[LedgerRow]], how: dict[str, Any]) -> None:
+        """Add a method's ledger to ledger.csv, and how it ended to run.json."""
+        with self._lock:
+            with (self.folder / "ledger.csv").open("a", newline="") as file:
+                for rank, rows in enumerate(rows_by_rank):
+                    for r in rows:
+                        counts = (r.messages, r.bytes, r.received_messages, r.received_bytes, int(r.same_host), r.basis)
+                        library = ("" if n is None else n for n in (r.library_messages, r.library_bytes))
+                        file.write(_line([method, r.account, rank, r.neighbor, *counts, *library]))
+            self._about["methods"][method] = how
+            self._write_about()
+
+    def finish(self, status: str, **more: Any) -> None:
+        """Write the end into run.json; the first call counts."""
+        with self._lock:
+            if self._about["end"] is None:
+                self._about.update(status=status, end=now(), **more)
+                self._write_about()
+
+    def _write_about(self) -> None:
+        self._replace("run.json", json.dumps(self._about, indent=2, default=str).encode() + b"\n")
+
+    def _replace(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        temporary = path.with_name(name + ".partial")
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+
+
+class FinalArrays:
+    """Adds arrays of all nodes to final.npz, one node's part at a time, as `(L, *shape)` each.
+
+    Writes a copy and renames it at `close`, so that final.npz is always whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "final.npz"
+        self._partial = folder / "final.npz.partial"
+        self._zip: zipfile.ZipFile | None = None
+        self._entry: IO[bytes] | None = None
+
+    def begin(self, name: str, nodes: int, like: NDArray[Any]) -> None:
+        """Start the array `name` of shape (nodes, *like.shape) and like's dtype."""
+        self._end()
+        if self._zip is None:
+            if self._path.exists():
+                self._partial.write_bytes(self._path.read_bytes())
+            self._zip = zipfile.ZipFile(self._partial, "a", zipfile.ZIP_STORED, allowZip64=True)
+        self._entry = self._zip.open(f"{name}.npy", "w", force_zip64=True)
+        description = np.lib.format.dtype_to_descr(like.dtype)
+        header = {"descr": description, "fortran_order": False, "shape": (nodes, *like.shape)}
+        np.lib.format.write_array_header_1_0(self._entry, header)
+
+    def take(self, x: NDArray[Any]) -> None:
+        """Add the next node's part; nodes come in ascending order."""
+        assert self._entry is not None
+        self._entry.write(x.tobytes())
+
+    def close(self) -> None:
+        """End the file and put it in place."""
+        self._end()
+        if self._zip is not None:
+            self._zip.close()
+            os.replace(self._partial, self._path)
+
+    def _end(self) -> None:
+        if self._entry is not None:
+            self._entry.close()
+            self._entry = None
+
+
+def _append(file: IO[bytes], line: str) -> None:
+    """Write a line whole or not at all: a full disk takes a part of it, which is taken back."""
+    data, start = line.encode(), file.tell()
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        file.truncate(start)
+        raise
+
+
+def _number(value: Any) -> Any:
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+def _line(values: Sequence[Any]) -> str:
+    return ",".join(_quoted(str(v)) for v in values) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

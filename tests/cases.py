@@ -1,0 +1,88 @@
+"""A small multi-task problem and its graph, shared by the contract and the parallel tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import oracles
+
+from mpidec.algorithms import ALGORITHMS, Algorithm
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.topology import TOPOLOGIES, Adjacency
+from mpidec.problems import PROBLEMS
+from mpidec.problems.partition import split
+
+# sizes that divide by no node count in use but 1
+SPEC = PROBLEMS["multitask_regression"]["synthetic"](d=12, tasks=11, rank=2, samples=9)
+SEED = 3
+ITERATIONS = 12
+POWER_ITERATIONS = 4
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "dif_altgdmin": {"rounds": 3, "rounds_init": 6, "power_iterations": POWER_ITERATIONS},
+    "altgdmin_fusion": {"power_iterations": POWER_ITERATIONS},
+    "altgdmin_allreduce": {"power_iterations": POWER_ITERATIONS},
+}
+
+
+def graph_of(nodes: int) -> Adjacency:
+    """A wheel less some spokes: irregular degrees, so that weights differ between edges."""
+    edges = [(i, (i + 1) % nodes) for i in range(nodes) if nodes > 1 and (i + 1) % nodes != i]
+    edges += [(0, j) for j in range(2, nodes - 1, 2)]
+    return Adjacency.from_edges(nodes, np.array(sorted({(min(e), max(e)) for e in edges})).reshape(-1, 2))
+
+
+def rows_of(graph: Adjacency, mixing: str = "metropolis") -> list[tuple[tuple[int, ...], float, Any]]:
+    """Each node's neighbors, self weight and weights."""
+    degrees = graph.degrees
+    rows = []
+    for i in range(graph.nodes):
+        neighbors = graph.neighbors(i)
+        own, weights = MIXINGS[mixing].row(len(neighbors), degrees[list(neighbors)], int(degrees.max(initial=0)))
+        rows.append((neighbors, own, weights))
+    return rows
+
+
+def algorithm_of(name: str, nodes: int) -> Algorithm:
+    """The algorithm with the options above, bound to a network of so many nodes (a complete graph's facts serve)."""
+    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], nodes, 0)
+    return ALGORITHMS[name](**OPTIONS[name]).bind(facts)
+
+
+def shard(node: int, nodes: int) -> Any:
+    """One node's part of the problem."""
+    return SPEC.load(node, nodes, SEED, SPEC.public(SEED))
+
+
+def oracle(name: str, nodes: int, W: np.ndarray) -> np.ndarray:
+    """The dense method's U at every node, (L, d, r), after ITERATIONS."""
+    whole = shard(0, 1)
+    x0 = whole.start(SEED)
+    parts = [split(SPEC.tasks, nodes, g) for g in range(nodes)]
+    if name == "dif_altgdmin":
+        options = OPTIONS[name] | {"iterations": ITERATIONS}
+        return list(oracles.dif_altgdmin(whole.X, whole.y, parts, W, x0, **options))[-1]
+    if name in ("altgdmin_fusion", "altgdmin_allreduce"):
+        U = list(oracles.altgdmin(whole.X, whole.y, x0, power_iterations=POWER_ITERATIONS, iterations=ITERATIONS))[-1]
+        return np.repeat(U, nodes, axis=0)
+    raise KeyError(f"write a dense oracle for {name} in tests/oracles.py and name it here")
+
+
+def run_node(name: str, network: Any, node: int, nodes: int) -> Any:
+    """Initialize and step one node; the last state."""
+    algorithm, problem = algorithm_of(name, nodes), shard(node, nodes)
+    state = algorithm.init(network, problem, problem.start(SEED))
+    for k in range(1, ITERATIONS + 1):
+        state = algorithm.step(network, problem, state, k)
+    return state
+
+
+def dense(rows: list[tuple[tuple[int, ...], float, Any]]) -> np.ndarray:
+    """The mixing matrix of all rows."""
+    W = np.zeros((len(rows), len(rows)))
+    for i, (neighbors, own, weights) in enumerate(rows):
+        W[i, list(neighbors)] = weights
+        W[i, i] = own
+    return W

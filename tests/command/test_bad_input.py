@@ -1,0 +1,226 @@
+"""Bad input: one clear sentence, a non-zero status, no hang, no traceback; plainly started and under mpirun."""
+
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from commands import assert_one_sentence, finish, mpidec, rows, small, start, under_mpirun, write
+
+SETTINGS = {
+    "unknown topology": ({"graph": {"topology": "rign"}}, ["graph.topology", "'rign'", "did you mean 'ring'", "torus"]),
+    "unknown option": ({"graph": {"p": 0.5}}, ["graph (ring)", "'p'", "accepted"]),
+    "unknown algorithm": ({"method": [{"algorithm": "sgd", "iterations": 1}]}, ["method.0.algorithm", "dif_altgdmin"]),
+    "unknown method key": (
+        {"method": [{"algorithm": "dif_altgdmin", "iterations": 5, "round": 3}]},
+        ["method.0", "'round'", "did you mean 'rounds'"],
+    ),
+    "no rounds": (
+        {"method": [{"algorithm": "dif_altgdmin", "iterations": 5, "rounds": 0}]},
+        ["rounds", "got 0", "int >= 1"],
+    ),
+    "wrong type": ({"ranks": "three"}, ["ranks", "'three'", "int >= 1"]),
+    "two methods of one label": (
+        {"method": [{"algorithm": "dif_altgdmin", "iterations": 5}] * 2},
+        ["method.1", "'dif_altgdmin'", "its own label"],
+    ),
+    "no method": ({"method": []}, ["[[method]]"]),
+    "unknown metric": ({"observe": {"metrics": ["sd"]}}, ["observe.metrics", "'sd'", "subspace_distance"]),
+    "a missing option": ({"problem": {"source": "files", "path": "."}}, ["problem"]),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_are_refused_before_any_rank_starts(case, tmp_path):
+    changes, words = SETTINGS[case]
+    done = mpidec("run", write(tmp_path, small(**changes)), cwd=tmp_path)
+    assert_one_sentence(done, 2, *words)
+    assert not (tmp_path / "runs").exists()
+
+
+# found on the ranks: what needs the graph, the data or the world
+ON_RANKS = {
+    "wrong rank count for a hypercube": ({"graph": {"topology": "hypercube"}}, ["hypercube", "3"]),
+    "wrong rank count for a torus": ({"graph": {"topology": "torus", "rows": 2, "cols": 2}}, ["torus", "3"]),
+    "initialization rounds below the diameter": (
+        {
+            "graph": {"topology": "path"},
+            "method": [{"algorithm": "dif_altgdmin", "iterations": 5, "rounds_init": 1}],
+        },
+        ["rounds_init = 1", "diameter 2"],
+    ),
+    "rank above the dimensions": ({"problem": {"rank": 21}}, ["rank", "21"]),
+    "fewer samples than the rank": ({"problem": {"samples": 1}}, ["samples"]),
+    "more nodes than tasks": ({"problem": {"tasks": 2}}, ["2 tasks", "3"]),
+    "a metric that the problem has not": ({"observe": {"metrics": ["accuracy"]}}, ["'accuracy'", "it has"]),
+}
+
+
+@pytest.mark.parametrize("case", ON_RANKS)
+def test_what_does_not_fit_is_refused_on_all_ranks(case, tmp_path):
+    changes, words = ON_RANKS[case]
+    done = mpidec("run", write(tmp_path, small(**changes)), "--out", "out", cwd=tmp_path)
+    assert_one_sentence(done, 2, *words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("case", ["wrong rank count for a torus", "more nodes than tasks"])
+def test_the_same_sentence_under_mpirun(case, tmp_path):
+    changes, words = ON_RANKS[case]
+    done = under_mpirun(3, "run", write(tmp_path, small(**changes)), cwd=tmp_path)
+    assert_one_sentence(done, 2, *words)
+
+
+def test_edge_list_of_another_size_and_one_in_two_parts(tmp_path):
+    (tmp_path / "four.txt").write_text("0 1\n1 2\n2 3\n")
+    (tmp_path / "parts.txt").write_text("0 1\n")
+    file = write(tmp_path, small(graph={"topology": "edge_list", "path": "four.txt"}))
+    assert_one_sentence(mpidec("run", file, cwd=tmp_path), 2, "four.txt", "3")
+    done = mpidec("run", file, "--set", "graph.path=parts.txt", cwd=tmp_path)
+    assert_one_sentence(done, 2, "2", "connected")
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.standard_normal((6, 10, 8)))
+    np.save(tmp_path / "y.npy", rng.standard_normal((6, 10)))
+    table = small()
+    table["problem"] = {"kind": "multitask_regression", "source": "files", "path": ".", "rank": 2}
+    return tmp_path, write(tmp_path, table)
+
+
+def test_not_a_number_in_a_file_names_the_file_and_the_task(data):
+    folder, file = data
+    X = np.load(folder / "X.npy")
+    X[4, 2, 1] = np.nan
+    np.save(folder / "X.npy", X)
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "X.npy", "task 4")
+    assert_one_sentence(under_mpirun(3, "run", file, cwd=folder), 2, "X.npy", "task 4")
+
+
+def test_wrong_shapes_types_and_truncated_files(data):
+    folder, file = data
+    whole = (folder / "X.npy").read_bytes()
+    (folder / "X.npy").write_bytes(whole[:-100])
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "X.npy")
+    (folder / "X.npy").write_bytes(whole)
+    np.save(folder / "y.npy", np.zeros((6, 9)))
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "y.npy", "(6, 9)")
+    np.save(folder / "y.npy", np.array([["a"] * 10] * 6))
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "y.npy")
+    (folder / "y.npy").unlink()
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "y.npy")
+
+
+def test_an_existing_output_folder_is_left_alone(tmp_path):
+    (tmp_path / "out").mkdir()
+    file = write(tmp_path, small())
+    assert_one_sentence(mpidec("run", file, "--out", "out", cwd=tmp_path), 2, "out", "never overwritten")
+    assert_one_sentence(under_mpirun(3, "run", file, "--out", "out", cwd=tmp_path), 2, "out", "never overwritten")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = mpidec("run", write(tmp_path, small()), "--out", "file/out", cwd=tmp_path)
+    assert_one_sentence(done, 2, "file/out")
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_written(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        table = small(observe={"every": 1}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 2000}])
+        done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
+        assert_one_sentence(done, 4, "cannot write", "No space left")
+        kept = rows(disk / "out" / "trace.csv")
+        assert [int(r["step"]) for r in kept] == list(range(len(kept)))
+        assert len(kept) > 20
+        assert all(float(r["loss"]) > 0 for r in kept)  # the last row is whole
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_diverging_method_is_told_and_the_others_go_on(tmp_path):
+    methods = [
+        {"algorithm": "dif_altgdmin", "iterations": 40, "step_size": 1e308, "label": "wild"},
+        {"algorithm": "dif_altgdmin", "iterations": 20, "rounds": 3, "label": "tame"},
+    ]
+    done = mpidec("run", write(tmp_path, small(method=methods)), "--out", "out", cwd=tmp_path)
+    assert_one_sentence(done, 3, "'wild'", "non-finite at step", "step size", "1e+308")
+    traced = rows(tmp_path / "out" / "trace.csv")
+    assert [r["step"] for r in traced if r["method"] == "tame"] == ["0", "5", "10", "15", "20"]
+    assert [r["step"] for r in traced if r["method"] == "wild"][0] == "0"
+
+
+RAISING = """
+from dataclasses import dataclass
+import mpidec
+
+@dataclass(frozen=True, kw_only=True)
+class Raises(mpidec.DifAltGDmin):
+    '''Raises on rank 1.'''
+    def step(self, net, problem, state, k):
+        if net.rank == 1 and k == 3:
+            raise RuntimeError("a fault of mine")
+        return super().step(net, problem, state, k)
+"""
+
+
+def test_a_rank_that_raises_ends_the_job_with_its_traceback(tmp_path):
+    (tmp_path / "mine.py").write_text(RAISING)
+    file = write(tmp_path, small(method=[{"algorithm": "mine.py:Raises", "iterations": 20}]))
+    done = mpidec("run", file, "--out", "out", cwd=tmp_path)
+    assert done.returncode not in (0, 2)
+    assert "[rank 1] RuntimeError: a fault of mine" in done.stderr
+    assert "[rank 0]" not in done.stderr
+    assert rows(tmp_path / "out" / "trace.csv")[0]["step"] == "0"
+
+
+def long_run(tmp_path):
+    table = small(observe={"every": 10}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 10_000_000}])
+    return write(tmp_path, table)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_a_usable_folder(number, tmp_path):
+    process = start([os.sys.executable, "-m", "mpidec", "run", long_run(tmp_path), "--out", "out"], tmp_path)
+    trace = tmp_path / "out" / "trace.csv"
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not (trace.exists() and len(trace.read_text().splitlines()) > 5):
+        time.sleep(0.1)
+    process.send_signal(number)
+    done = finish(process, 30)
+    assert_one_sentence(done, 130, "interrupted", "out")
+    about = (tmp_path / "out" / "run.json").read_text()
+    assert '"status": "interrupted"' in about
+    assert int(rows(trace)[-1]["step"]) >= 10
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
+    assert left == ""
+
+
+def test_sizes_that_disagree(tmp_path):
+    file = write(tmp_path, small())
+    assert_one_sentence(under_mpirun(2, "run", file, cwd=tmp_path), 2, "3 ranks", "started with 2", "-n 2")
+    alone = mpidec("run", file, cwd=tmp_path, SLURM_NTASKS="3", SLURM_STEP_ID="0", SLURM_PROCID="0")
+    assert_one_sentence(alone, 2, "promised 3", "SLURM_NTASKS", "sees 1", "--mpi=pmix")
+
+
+def test_no_launcher(tmp_path):
+    done = mpidec("run", write(tmp_path, small()), cwd=tmp_path, MPIDEC_MPIEXEC="no-such-mpiexec")
+    assert_one_sentence(done, 2, "no-such-mpiexec", "MPIDEC_MPIEXEC")
+
+
+def test_files_that_are_no_experiment(tmp_path):
+    assert_one_sentence(mpidec("run", "absent.toml", cwd=tmp_path), 2, "absent.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    assert_one_sentence(mpidec("run", "broken.toml", cwd=tmp_path), 2, "broken.toml", "not valid TOML")
+    file = write(tmp_path, small())
+    assert_one_sentence(mpidec("run", file, "--set", "method.3.rounds=5", cwd=tmp_path), 2, "0 to 0")
+    assert_one_sentence(mpidec("run", file, "--set", "rounds", cwd=tmp_path), 2, "KEY.PATH=VALUE")

@@ -1,0 +1,42 @@
+"""What a rank holds beside its own data."""
+
+import sys
+
+from commands import finish, start
+
+from mpidec.mpi import launcher
+
+RANKS = 8
+LIMIT = 60e6
+SCRIPT = """
+import re
+import mpidec
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.topology import ErdosRenyi
+from mpidec.problems import Synthetic
+
+with mpidec.World() as world:
+    graph = mpidec.lay_graph(world, ErdosRenyi(p=0.5), MIXINGS["metropolis"], seed=0)
+    problem = mpidec.load_problem(world, Synthetic(d=600, tasks=600, rank=4, samples=30), seed=0)
+    mpidec.solve(world, graph, problem, mpidec.DifAltGDmin(rounds=3), iterations=3)
+    world.barrier()
+    rollup = open("/proc/self/smaps_rollup").read()
+    pss = 1024 * int(re.search(r"^Pss: *([0-9]+)", rollup, re.MULTILINE).group(1))
+    print("rank", world.rank, pss - problem.nbytes, problem.nbytes, flush=True)
+    world.barrier()
+"""
+
+
+def test_every_rank_but_0_holds_its_data_and_60_mb(tmp_path):
+    """Proportional set size: a page shared by k processes counts as 1/k."""
+    (tmp_path / "measure.py").write_text(SCRIPT)
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    command = launcher.command(found, RANKS, [sys.executable, "measure.py"])
+    environment = {k: v for k, v in launcher.environment(found, RANKS).items() if k.startswith(("OMPI_", "PRTE_", "OMP_"))}
+    done = finish(start(command, tmp_path, **environment))
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("rank")]
+    beside = {int(rank): int(rest) for _, rank, rest, _ in lines}
+    assert sorted(beside) == list(range(RANKS))
+    assert all(int(own) == 75 * 30 * 601 * 8 for _, _, _, own in lines)
+    assert max(rest for rank, rest in beside.items() if rank > 0) <= LIMIT, beside

@@ -1,0 +1,109 @@
+"""Every command and every piece of code in the README, run as it stands there."""
+
+import os
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+from commands import finish, rows, small, start, write
+
+from mpidec.mpi import launcher
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [
+    line.partition(" # ")[0].strip()
+    for language, block in BLOCKS
+    if not language
+    for line in block.splitlines()
+    if re.match(r"(mpidec|mpirun) ", line)
+]
+# by CI itself: launch/quickstart, tests/run; and launch/setup does what the pip lines say
+ELSEWHERE = ("launch/quickstart", "tests/run", "python3 -m venv", ".venv/bin/pip", ".venv/bin/mpidec doctor")
+
+
+def python_block(first_words):
+    return next(block for language, block in BLOCKS if language == "python" and block.startswith(first_words))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder laid out as the repository, its experiments made small: the commands stay as they are."""
+    for file in (ROOT / "launch" / "experiments").iterdir():
+        copy = tmp_path / "launch" / "experiments" / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    path = tmp_path / "launch" / "experiments" / "quickstart.toml"
+    table = tomllib.loads(path.read_text())
+    table["problem"] |= {"d": 24, "tasks": 24, "rank": 2, "samples": 12}
+    for method in table["method"]:
+        method["iterations"] = 10
+    path.write_text(tomli_w.dumps(table))
+    return tmp_path
+
+
+def environment():
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    settings = {k: v for k, v in launcher.environment(found, 8).items() if k.startswith(("OMPI_", "PRTE_"))}
+    settings |= {"OMPI_MCA_mpi_yield_when_idle": "1", "PRTE_MCA_hwloc_default_binding_policy": "none"}
+    return settings | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, checkout):
+    done = finish(start(shlex.split(command), checkout, **environment()))
+    assert done.returncode == 0, done.stderr
+    if "run" in command and "--dry-run" not in command:
+        (folder,) = (checkout / "runs").iterdir()
+        assert [r["step"] for r in rows(folder / "trace.csv") if r["method"] == "dif_altgdmin"] == ["0", "10"]
+    if "--plot" in command:
+        assert (checkout / "graph.png").stat().st_size > 10_000
+
+
+def test_no_command_is_left_out():
+    shown = [line for language, block in BLOCKS if not language for line in block.splitlines() if line.strip()]
+    layout = [line for line in shown if line.startswith(("mpidec/", "launch/  "))]
+    run = [line for line in shown if re.match(r"(mpidec|mpirun) ", line)]
+    elsewhere = [line for line in shown if line.startswith(ELSEWHERE)]
+    assert len(COMMANDS) == len(run) >= 6
+    assert sorted(layout + run + elsewhere) == sorted(shown)
+
+
+def test_the_experiment_file(tmp_path):
+    block = next(block for language, block in BLOCKS if language == "toml")
+    (tmp_path / "readme.toml").write_text(block)
+    done = finish(start([sys.executable, "-m", "mpidec", "run", "readme.toml", "--dry-run"], tmp_path))
+    assert done.returncode == 0, done.stderr
+    # 8 nodes; what a node sends in an iteration is rounds * degree * d * r * 8
+    line = next(x for x in done.stdout.splitlines() if " dif_altgdmin " in x)
+    cells = [c.strip().replace(",", "") for c in line.strip("│ ").split("│")]
+    assert int(cells[4]) == int(cells[3]) * 600 * 4 * 8
+
+
+def test_the_script(tmp_path):
+    (tmp_path / "my_run.py").write_text(python_block("# my_run.py"))
+    command = ["mpirun", "-n", "3", sys.executable, "-m", "mpi4py", "my_run.py"]
+    done = finish(start(command, tmp_path, **environment()))
+    assert done.returncode == 0, done.stderr
+    error, sent = re.search(r"error (\S+), node 0 sent (\d+) bytes", done.stdout).groups()
+    assert float(error) < 1e-3
+    assert int(sent) % 8 == 0
+
+
+def test_an_algorithm_and_a_problem_of_ones_own(tmp_path):
+    (tmp_path / "my_method.py").write_text(python_block("# my_method.py"))
+    (tmp_path / "my_problem.py").write_text(python_block("# my_problem.py"))
+    table = small(graph={"topology": "complete"}, observe={"every": 50})
+    table["problem"] = {"kind": "my_problem.py:Sines"}
+    table["method"] = [{"algorithm": "my_method.py:GradientGossip", "rounds": 12, "iterations": 200}]
+    path = write(tmp_path, table)
+    done = finish(start([sys.executable, "-m", "mpidec", "run", path, "--out", "out"], tmp_path))
+    assert done.returncode == 0, done.stderr
+    traced = rows(tmp_path / "out" / "trace.csv")
+    assert {r["method"] for r in traced} == {"GradientGossip"}
+    assert float(traced[-1]["subspace_distance"]) < 1e-3 * float(traced[0]["subspace_distance"])

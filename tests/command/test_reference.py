@@ -1,0 +1,92 @@
+"""The committed reference on 20 real ranks: what must come out, beside a dense run of the same graph, weights and data."""
+
+from pathlib import Path
+
+import numpy as np
+import oracles
+import pytest
+from commands import mpidec, rows
+
+from mpidec.graph.topology import TOPOLOGIES, adjacency
+from mpidec.problems import Synthetic
+from mpidec.problems.partition import split
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
+L, SEED, ITERATIONS, EVERY = 20, 0, 300, 50
+CENTRAL = ("altgdmin_fusion", "altgdmin_allreduce")
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory):
+    """method -> {step: worst-node subspace distance}, from the trace of the run."""
+    folder = tmp_path_factory.mktemp("reference")
+    done = mpidec("run", str(EXPERIMENTS / "reference.toml"), "--out", "out", cwd=folder, seconds=540)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[int, float]] = {}
+    for row in rows(folder / "out" / "trace.csv"):
+        found.setdefault(row["method"], {})[int(row["step"])] = float(row["subspace_distance"])
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_what_must_come_out(errors):
+    assert errors["dif_altgdmin 10 rounds"][ITERATIONS] <= 1e-13
+    assert errors["dif_altgdmin 5 rounds"][ITERATIONS] <= 1e-13
+    assert errors["altgdmin_allreduce"][ITERATIONS] <= 1e-13
+    assert errors["dif_altgdmin 1 round"][ITERATIONS] >= 1e-3
+    assert errors["dif_altgdmin 1 round"][ITERATIONS] >= 0.9 * errors["dif_altgdmin 1 round"][ITERATIONS - EVERY]
+    for step in range(0, ITERATIONS + 1, EVERY):
+        fusion, reduced = (errors[name][step] for name in CENTRAL)
+        assert fusion == pytest.approx(reduced, rel=1e-10 if reduced > 1e-4 else 1e-2, abs=1e-13)
+
+
+@pytest.fixture(scope="module")
+def data():
+    problem = Synthetic(d=600, tasks=600, rank=4, samples=30).load(0, 1, SEED, None)
+    topology = TOPOLOGIES["edge_list"](path=str(EXPERIMENTS / "reference_graph.txt"))
+    graph = adjacency(topology, L, SEED)
+    return problem, oracles.metropolis([graph.neighbors(i) for i in range(L)])
+
+
+def agrees(traced, dense):
+    """Within a factor of 2 wherever either lies above 1e-13."""
+    for step, U in enumerate(dense):
+        if step % EVERY == 0:
+            expected = max(U)
+            if max(expected, traced[step]) > 1e-13:
+                assert 0.5 <= traced[step] / expected <= 2.0, (step, traced[step], expected)
+
+
+def distance(U, truth):
+    return np.linalg.norm(truth - U @ (U.T @ truth), 2)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("rounds", [1, 5, 10])
+def test_dif_altgdmin_agrees_with_the_dense_run(errors, data, rounds):
+    problem, W = data
+    gamma = np.sort(np.abs(np.linalg.eigvalsh(W)))[-2]
+    rounds_init = max(3, int(np.ceil(np.log(L) / np.log(1 / gamma))))
+    parts = [split(600, L, g) for g in range(L)]
+    dense = oracles.dif_altgdmin(
+        problem.X,
+        problem.y,
+        parts,
+        W,
+        problem.start(SEED),
+        rounds=rounds,
+        rounds_init=rounds_init,
+        power_iterations=15,
+        iterations=ITERATIONS,
+    )
+    label = "dif_altgdmin 1 round" if rounds == 1 else f"dif_altgdmin {rounds} rounds"
+    agrees(errors[label], ([distance(u, problem.truth) for u in U] for U in dense))
+
+
+@pytest.mark.timeout(600)
+def test_the_central_methods_agree_with_the_dense_run(errors, data):
+    problem, _ = data
+    dense = oracles.altgdmin(problem.X, problem.y, problem.start(SEED), power_iterations=15, iterations=ITERATIONS)
+    found = [[distance(u, problem.truth) for u in U] for U in dense]
+    for name in CENTRAL:
+        agrees(errors[name], found)

@@ -1,0 +1,242 @@
+"""mpidec run as a user starts it: the run folder, its numbers, and the laws between them."""
+
+import json
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import finish, mpidec, rows, small, start, under_mpirun, write
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = [
+    {"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 20},
+    {"algorithm": "altgdmin_fusion", "iterations": 20},
+    {"algorithm": "altgdmin_allreduce", "iterations": 20},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    where = tmp_path_factory.mktemp("run")
+    file = write(where, small(method=METHODS, graph={"topology": "star"}, ranks=4))
+    done = mpidec("run", file, "--out", "out", cwd=where)
+    assert done.returncode == 0, done.stderr
+    assert "dif_altgdmin" in done.stdout
+    assert str(Path("out") / "subspace_distance.png") in done.stdout
+    return where / "out"
+
+
+def test_the_folder_holds_what_it_should_and_no_more(folder):
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        ["experiment.toml", "run.json", "trace.csv", "ledger.csv", "final.npz", "subspace_distance.png"]
+    )
+    assert (folder / "subspace_distance.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_trace_columns_and_steps(folder):
+    traced = rows(folder / "trace.csv")
+    assert list(traced[0])[:9] == (
+        [
+            "method",
+            "step",
+            "seconds",
+            "compute_seconds",
+            "comm_seconds",
+            "rounds",
+            "messages_max",
+            "bytes_max",
+            "bytes_total",
+        ]
+    )
+    assert {"subspace_distance", "consensus_distance", "loss"} <= set(traced[0])
+    for method in METHODS:
+        steps = [int(r["step"]) for r in traced if r["method"] == method["algorithm"]]
+        assert steps == [0, 5, 10, 15, 20]
+
+
+def test_bytes_in_trace_and_ledger_are_the_formulas(folder):
+    """Star of 4: the hub has 3 neighbors; d r 8 = 20 * 2 * 8 bytes; 3 rounds an iteration, 20 iterations."""
+    unit = 20 * 2 * 8
+    traced, ledger = rows(folder / "trace.csv"), rows(folder / "ledger.csv")
+    for method, hub, total in (("dif_altgdmin", 3 * 3, 3 * 6), ("altgdmin_fusion", 3, 6)):
+        own = [r for r in traced if r["method"] == method]
+        assert int(own[-1]["bytes_max"]) - int(own[0]["bytes_max"]) == 20 * hub * unit
+        assert int(own[-1]["bytes_total"]) - int(own[0]["bytes_total"]) == 20 * total * unit
+        iterate = [r for r in ledger if r["method"] == method and r["account"] == "iterate"]
+        assert sum(int(r["bytes"]) for r in iterate) == 20 * total * unit
+        assert sum(int(r["received_bytes"]) for r in iterate) == 20 * total * unit
+        assert sum(int(r["bytes"]) for r in iterate if r["rank"] == "0") == 20 * hub * unit
+        charged = [r for r in ledger if r["method"] == method and r["account"] in ("init", "iterate")]
+        assert sum(int(r["bytes"]) for r in charged) == int(own[-1]["bytes_total"])
+        assert {r["basis"] for r in charged} == {"counted"}
+        assert {r["same_host"] for r in charged} == {"1"}
+    reduced = [r for r in ledger if r["method"] == "altgdmin_allreduce" and r["account"] == "iterate"]
+    assert {(r["neighbor"], r["basis"]) for r in reduced} == {("collective", "modeled")}
+    assert sum(int(r["bytes"]) for r in reduced) == 20 * 4 * round(2 * unit * 3 / 4)
+
+
+def test_decentralized_method_speaks_to_neighbors_alone(folder):
+    for r in rows(folder / "ledger.csv"):
+        if r["method"] == "dif_altgdmin" and r["account"] != "observe":
+            assert "0" in (r["rank"], r["neighbor"])  # the star's only edges are those of node 0
+
+
+def test_final_arrays_are_every_nodes_and_give_the_last_traced_error(folder):
+    with np.load(folder / "final.npz") as final:
+        U = final["dif_altgdmin/U"]
+        assert final["dif_altgdmin/step_size"].shape == (4,)
+    assert U.shape == (4, 20, 2)
+    from mpidec.problems import Synthetic
+
+    truth = Synthetic(d=20, tasks=25, rank=2, samples=10).load(0, 4, 1, None).truth
+    worst = max(np.linalg.norm(truth - u @ (u.T @ truth), 2) for u in U)
+    traced = [r for r in rows(folder / "trace.csv") if r["method"] == "dif_altgdmin"]
+    assert worst == pytest.approx(float(traced[-1]["subspace_distance"]), rel=1e-9)
+    consensus = np.sqrt(np.mean(np.sum((U - U.mean(axis=0)) ** 2, axis=(1, 2))))
+    assert consensus == pytest.approx(float(traced[-1]["consensus_distance"]), rel=1e-9)
+
+
+def test_run_json_and_the_resolved_experiment(folder, tmp_path):
+    about = json.loads((folder / "run.json").read_text())
+    assert (about["status"], about["ranks"], sum(about["hosts"].values())) == ("finished", 4, 4)
+    assert about["graph"]["degree_max"] == 3
+    assert about["graph"]["gamma"] == pytest.approx(0.75)  # star of 4 under Metropolis: 1 - 1/4
+    assert about["start"] <= about["end"]
+    assert {m: e["ending"] for m, e in about["methods"].items()} == {m["algorithm"]: "finished" for m in METHODS}
+    assert "MPI" in about["mpi_library"] or "MPICH" in about["mpi_library"]
+    assert "run" in about["command"]
+    resolved = tomllib.loads((folder / "experiment.toml").read_text())
+    assert resolved["graph"] == {"topology": "star", "mixing": "metropolis"}
+    assert resolved["method"][0]["power_iterations"] == 15
+    # the resolved file is an experiment that gives the same numbers
+    done = mpidec("run", str(folder / "experiment.toml"), "--out", "again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = rows(folder / "trace.csv"), rows(tmp_path / "again" / "trace.csv")
+    for a, b in zip(first, second, strict=True):
+        if a["method"] != "altgdmin_allreduce":
+            assert {k: v for k, v in a.items() if "seconds" not in k} == {k: v for k, v in b.items() if "seconds" not in k}
+
+
+def test_dry_run_predicts_the_bytes_of_the_run(folder, tmp_path):
+    file = write(tmp_path, small(method=METHODS, graph={"topology": "star"}, ranks=4))
+    done = mpidec("run", file, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "small.toml"]
+    for method in METHODS:
+        line = next(x for x in done.stdout.splitlines() if f" {method['algorithm']} " in x)
+        cells = [c.strip().lstrip("~").replace(",", "") for c in line.strip("│ ").split("│")]
+        last = [r for r in rows(folder / "trace.csv") if r["method"] == method["algorithm"]][-1]
+        assert (int(cells[5]), int(cells[8])) == (int(last["bytes_max"]), int(last["bytes_total"]))
+
+
+def test_the_same_under_mpirun_and_plainly(folder, tmp_path):
+    file = write(tmp_path, small(method=METHODS[:1], graph={"topology": "star"}, ranks=4))
+    done = under_mpirun(4, "run", file, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "final.npz") as one, np.load(tmp_path / "out" / "final.npz") as two:
+        assert np.array_equal(one["dif_altgdmin/U"], two["dif_altgdmin/U"])
+
+
+def test_overrides_and_options_of_another_topology(tmp_path):
+    file = write(tmp_path, small(graph={"topology": "erdos_renyi", "p": 0.9}))
+    arguments = ["--set", "graph.topology=ring", "--set", "method.0.rounds=2", "-n", "2", "--seed", "7"]
+    done = mpidec("run", file, *arguments, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "graph.p belongs to the former choice" in done.stderr
+    resolved = tomllib.loads((tmp_path / "out" / "experiment.toml").read_text())
+    assert (resolved["ranks"], resolved["seed"], resolved["method"][0]["rounds"]) == (2, 7, 2)
+    assert resolved["graph"] == {"topology": "ring", "mixing": "metropolis"}
+
+
+def test_target_stops_a_method(tmp_path):
+    method = [{"algorithm": "altgdmin_allreduce", "iterations": 2000, "target": {"subspace_distance": 1e-3}}]
+    done = mpidec("run", write(tmp_path, small(method=method)), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    errors = [float(r["subspace_distance"]) for r in rows(tmp_path / "out" / "trace.csv")]
+    assert errors[-1] <= 1e-3 < errors[-2]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["methods"]["altgdmin_allreduce"]["ending"] == "target"
+
+
+def test_one_rank(tmp_path):
+    done = mpidec("run", write(tmp_path, small(method=METHODS)), "-n", "1", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = {r["method"]: r for r in rows(tmp_path / "out" / "trace.csv") if r["step"] == "20"}
+    assert {int(r["bytes_total"]) for r in last.values()} == {0}
+    values = [float(r["subspace_distance"]) for r in last.values()]
+    assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+
+
+def test_list_shows_every_entry_with_its_options(tmp_path):
+    from mpidec.algorithms import ALGORITHMS
+    from mpidec.graph.topology import TOPOLOGIES
+
+    out = mpidec("list", cwd=tmp_path).stdout
+    for name in (*ALGORITHMS, *TOPOLOGIES, "fashion_mnist_pairs", "lazy_metropolis", "subspace_distance"):
+        assert f"  {name}" in out or f"{name!r}" in out
+    assert "rounds             int >= 1; default 10; gossip rounds an iteration" in out
+    only = mpidec("list", "mixings", cwd=tmp_path).stdout
+    assert "metropolis" in only
+    assert "dif_altgdmin" not in only
+
+
+def test_doctor_finds_this_environment_well(tmp_path):
+    done = mpidec("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "ok   exchange on 2 ranks: each heard the other" in done.stdout
+    done = mpidec("doctor", cwd=tmp_path, MPIDEC_MPIEXEC="/bin/true", OMP_NUM_THREADS="4")
+    assert done.returncode == 1
+    assert "BAD  launcher: /bin/true" in done.stdout
+    assert "BAD  BLAS threads: OMP_NUM_THREADS=4" in done.stdout
+
+
+def test_importing_the_package_or_asking_for_help_starts_no_mpi_and_loads_nothing_heavy(tmp_path):
+    code = (
+        "import mpidec, mpidec.cli, sys; mpidec.InputError\n"
+        "print([m for m in ('mpi4py', 'scipy', 'networkx', 'matplotlib', 'rich') if m in sys.modules])"
+    )
+    done = finish(start([sys.executable, "-c", code], tmp_path))
+    assert done.stdout.strip() == "[]"
+
+
+def test_plain_ranks_load_no_scipy_networkx_matplotlib_or_rich(tmp_path):
+    file = write(tmp_path, small(graph={"topology": "erdos_renyi", "p": 0.9}))
+    code = f"""
+import sys
+from mpidec.cli import main
+status = main(["run", {file!r}, "--out", {str(tmp_path / "out")!r}])
+from mpi4py import MPI
+heavy = sorted({{m.partition('.')[0] for m in sys.modules}} & {{'scipy', 'networkx', 'matplotlib', 'rich'}})
+print(MPI.COMM_WORLD.rank, heavy, status)
+"""
+    from mpidec.mpi import launcher
+
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    command = launcher.command(found, 3, [sys.executable, "-c", code])
+    environment = {k: v for k, v in launcher.environment(found, 3).items() if k.startswith(("OMPI_", "PRTE_"))}
+    done = finish(start(command, tmp_path, **environment))
+    lines = [x for x in done.stdout.splitlines() if x[:1] in "12" and "[" in x]
+    assert sorted(lines) == ["1 [] 0", "2 [] 0"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["quickstart", "reference", "fashion_pairs"])
+def test_committed_experiments_are_valid(name, tmp_path):
+    done = mpidec("run", str(ROOT / "launch" / "experiments" / f"{name}.toml"), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dif_altgdmin" in done.stdout
+
+
+def test_output_closed_early_is_no_error(tmp_path):
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m mpidec list | head -n 1",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "algorithms\n"
+    assert done.stderr == ""

@@ -1,0 +1,174 @@
+"""What every algorithm in the table must satisfy, on the simulated network (the same Network class, queues for edges)."""
+
+import cases
+import numpy as np
+import pytest
+from simnet import networks, run_nodes
+
+from mpidec.algorithms import ALGORITHMS
+from mpidec.algorithms.spectral import orthonormalize
+from mpidec.network import Network
+
+
+def simulate(name, rows):
+    made = networks(ALGORITHMS[name].network, rows)
+    return run_nodes(lambda g: cases.run_node(name, made[g][0], g, len(rows)), len(rows)), [ledger for _, ledger in made]
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_equals_its_dense_oracle(name, nodes):
+    rows = cases.rows_of(cases.graph_of(nodes))
+    states, _ = simulate(name, rows)
+    expected = cases.oracle(name, nodes, cases.dense(rows))
+    got = np.stack([state.U for state in states])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_one_node_is_the_centralized_method(name):
+    states, ledgers = simulate(name, cases.rows_of(cases.graph_of(1)))
+    central, _ = simulate("altgdmin_allreduce", cases.rows_of(cases.graph_of(1)))
+    np.testing.assert_allclose(states[0].U, central[0].U, rtol=0, atol=1e-10)
+    assert ledgers[0].rows() == []
+
+
+def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_method():
+    L = 4
+    rows = [(tuple(j for j in range(L) if j != i), 1 / L, np.full(L - 1, 1 / L)) for i in range(L)]
+    options = {"rounds": 1, "rounds_init": 1, "power_iterations": cases.POWER_ITERATIONS}
+    made = networks("graph", rows)
+
+    def node(g):
+        algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, **options)
+        problem = cases.shard(g, L)
+        state = algorithm.init(made[g][0], problem, problem.start(cases.SEED))
+        for k in range(cases.ITERATIONS):
+            state = algorithm.step(made[g][0], problem, state, k + 1)
+        return state.U
+
+    U = run_nodes(node, L)
+    central, _ = simulate("altgdmin_allreduce", rows)
+    for u in U:
+        np.testing.assert_allclose(u, central[0].U, rtol=0, atol=1e-10)
+
+
+def test_identity_weights_leave_nodes_without_influence():
+    """With W = I what node 1 holds does not depend on node 2's data."""
+    L = 3
+    rows = [(neighbors, 1.0, np.zeros(len(neighbors))) for neighbors, _, _ in cases.rows_of(cases.graph_of(L))]
+
+    def simulate_with(scale):
+        made = networks("graph", rows)
+
+        def node(g):
+            problem = cases.shard(g, L)
+            if g == 2:
+                problem = type(problem)(problem.X, scale * problem.y, rank=2, total_tasks=11, isotropic=True)
+            algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, rounds=2, step_size=1e-3)
+            U, _ = orthonormalize(problem.start(cases.SEED))
+            state = type("S", (), {"U": U, "step_size": np.array(1e-3)})
+            for k in range(5):
+                state = algorithm.step(made[g][0], problem, state, k + 1)
+            return state.U
+
+        return run_nodes(node, L)
+
+    one, two = simulate_with(1.0), simulate_with(5.0)
+    assert np.array_equal(one[1], two[1])
+    assert not np.array_equal(one[2], two[2])
+
+
+@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if cls.network == "graph"])
+def test_relabeled_graph_gives_the_relabeled_result(name):
+    """Nodes 1 and 3 trade places, tasks and all; node 0, which leads the initialization, stays."""
+    L = 5
+    graph = cases.graph_of(L)
+    order = np.array([0, 3, 2, 1, 4])
+    edges = order[graph.edges()]
+    relabeled = type(graph).from_edges(L, np.sort(edges, axis=1))
+    plain, _ = simulate(name, cases.rows_of(graph))
+    made = networks("graph", cases.rows_of(relabeled))
+
+    def node(g):
+        algorithm, problem = cases.algorithm_of(name, L), cases.shard(int(order[g]), L)
+        state = algorithm.init(made[g][0], problem, problem.start(cases.SEED))
+        for k in range(1, cases.ITERATIONS + 1):
+            state = algorithm.step(made[g][0], problem, state, k)
+        return state
+
+    swapped = run_nodes(node, L)
+    for g in range(L):
+        np.testing.assert_allclose(swapped[g].U, plain[order[g]].U, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_restart_from_a_state_equals_the_unbroken_run_bit_for_bit(name):
+    L = 3
+    rows = cases.rows_of(cases.graph_of(L))
+    unbroken, _ = simulate(name, rows)
+    first, second = networks(ALGORITHMS[name].network, rows), networks(ALGORITHMS[name].network, rows)
+
+    def node(g):
+        algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
+        state = algorithm.init(first[g][0], problem, problem.start(cases.SEED))
+        for k in range(1, 6):
+            state = algorithm.step(first[g][0], problem, state, k)
+        state = type(state)(*(np.array(x) for x in state))  # what a checkpoint keeps: arrays alone
+        problem = cases.shard(g, L)
+        for k in range(6, cases.ITERATIONS + 1):
+            state = algorithm.step(second[g][0], problem, state, k)
+        return state
+
+    for resumed, whole in zip(run_nodes(node, L), unbroken, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_step_changes_no_array_it_was_given(name):
+    L = 3
+    made = networks(ALGORITHMS[name].network, cases.rows_of(cases.graph_of(L)))
+
+    def node(g):
+        algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
+        x0 = problem.start(cases.SEED)
+        kept_x0, X, y = x0.copy(), problem.X.copy(), problem.y.copy()
+        state = algorithm.init(made[g][0], problem, x0)
+        before = [np.array(x) for x in state]
+        algorithm.step(made[g][0], problem, state, 1)
+        same = [np.array_equal(a, b) for a, b in zip(before, state, strict=True)]
+        return all(same) and np.array_equal(x0, kept_x0) and np.array_equal(X, problem.X) and np.array_equal(y, problem.y)
+
+    assert run_nodes(node, L) == [True] * L
+
+
+@pytest.mark.parametrize("name", ["dif_altgdmin"])
+def test_bytes_of_an_iteration_are_rounds_degree_d_r_8(name):
+    L, d, r = 5, 12, 2
+    graph = cases.graph_of(L)
+    made = networks("graph", cases.rows_of(graph))
+
+    def node(g):
+        algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
+        net, ledger = made[g]
+        with ledger.charge("init"):
+            state = algorithm.init(net, problem, problem.start(cases.SEED))
+        with ledger.charge("iterate"):
+            algorithm.step(net, problem, state, 1)
+        return ledger
+
+    for g, ledger in enumerate(run_nodes(node, L)):
+        degree = len(graph.neighbors(g))
+        assert ledger.totals("iterate").bytes == 3 * degree * d * r * 8
+        # alpha once (8 bytes), then a sum and an agreement of d r numbers for each power iteration
+        assert ledger.totals("init").bytes == 6 * degree * (8 + 2 * cases.POWER_ITERATIONS * d * r * 8)
+        assert {row.neighbor for row in ledger.rows()} == set(graph.neighbors(g))
+
+
+def test_mixing_refuses_arrays_of_two_dtypes_and_weights_of_another_degree():
+    rows = cases.rows_of(cases.graph_of(2))
+    net = networks("graph", rows)[0][0]
+    with pytest.raises(ValueError, match="share a dtype; got float64, float32"):
+        net.mix(np.ones(2), np.ones(2, np.float32))
+    with pytest.raises(ValueError, match="1 neighbors want as many weights"):
+        Network(net._link, 0.5, np.array([0.2, 0.3]))

@@ -1,0 +1,94 @@
+"""Dense oracles: each method again as one process would write it, with the whole mixing matrix and all data at hand.
+
+They share no code with the package: tasks are solved by lstsq one by one, gossip is a power of W, QR signs are fixed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def qr_positive(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    Q, R = np.linalg.qr(V)
+    D = np.diag(np.sign(np.diag(R)))
+    return Q @ D, D @ R
+
+
+def gradient(X: np.ndarray, y: np.ndarray, U: np.ndarray) -> np.ndarray:
+    """sum_t X_t^T (X_t U b_t - y_t) b_t^T with b_t from lstsq; X (T, n, d), y (T, n), U (d, r)."""
+    G = np.zeros_like(U)
+    for X_t, y_t in zip(X, y, strict=True):
+        b = np.linalg.lstsq(X_t @ U, y_t, rcond=None)[0]
+        G += np.outer(X_t.T @ (X_t @ U @ b - y_t), b)
+    return G
+
+
+def gossip(W: np.ndarray, Z: np.ndarray, rounds: int) -> np.ndarray:
+    """W^rounds applied over the first axis of Z (L, ...)."""
+    return np.tensordot(np.linalg.matrix_power(W, rounds), Z, axes=1)
+
+
+def spectral_start(
+    X: np.ndarray, y: np.ndarray, parts: Sequence[range], x0: np.ndarray, M: np.ndarray, resync: bool, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """U (L, d, r) and step sizes (L,) after the truncated spectral initialization; M (L, L) takes local to summed."""
+    T, n, _ = X.shape
+    L = len(parts)
+    alphas = M @ np.array([9 / (n * T) * np.sum(y[list(p)] ** 2) for p in parts])
+    thetas = []
+    for p, alpha in zip(parts, alphas, strict=True):
+        cut = np.where(y[list(p)] ** 2 <= alpha, y[list(p)], 0.0)
+        thetas.append(np.stack([X[t].T @ cut[i] / n for i, t in enumerate(p)], axis=1))
+    U = np.stack([qr_positive(x0)[0]] * L)
+    sigma2 = np.zeros(L)
+    for _ in range(iterations):
+        Z = np.tensordot(M, np.stack([th @ (th.T @ u) for th, u in zip(thetas, U, strict=True)]), axes=1)
+        factors = [qr_positive(z) for z in Z]
+        sigma2 = np.array([np.max(np.diag(R)) for _, R in factors])
+        U = np.stack([Q for Q, _ in factors])
+        if resync:
+            only_first = np.concatenate([U[:1], np.zeros_like(U[1:])])
+            U = np.stack([qr_positive(z)[0] for z in np.tensordot(M, only_first, axes=1)])
+    return U, 0.4 / (n * sigma2)
+
+
+def dif_altgdmin(X, y, parts, W, x0, *, rounds, rounds_init, power_iterations, iterations):  # type: ignore[no-untyped-def]
+    """Yield U (L, d, r) after the initialization and after each iteration."""
+    L = len(parts)
+    M = L * np.linalg.matrix_power(W, rounds_init)
+    U, eta = spectral_start(X, y, parts, x0, M, True, power_iterations)
+    yield U
+    for _ in range(iterations):
+        grads = np.stack([gradient(X[list(p)], y[list(p)], u) for p, u in zip(parts, U, strict=True)])
+        V = gossip(W, U - L * eta[:, None, None] * grads, rounds)
+        U = np.stack([qr_positive(v)[0] for v in V])
+        yield U
+
+
+def altgdmin(X, y, x0, *, power_iterations, iterations):  # type: ignore[no-untyped-def]
+    """Centralized: yield U (1, d, r) after the initialization and after each iteration."""
+    everything = [range(len(X))]
+    U, eta = spectral_start(X, y, everything, x0, np.eye(1), False, power_iterations)
+    yield U
+    for _ in range(iterations):
+        U = qr_positive(U[0] - eta[0] * gradient(X, y, U[0]))[0][None]
+        yield U
+
+
+def metropolis(neighbors: Sequence[Sequence[int]]) -> np.ndarray:
+    """The dense Metropolis matrix of an adjacency list."""
+    L = len(neighbors)
+    W = np.zeros((L, L))
+    for i, ns in enumerate(neighbors):
+        for j in ns:
+            W[i, j] = 1 / (1 + max(len(ns), len(neighbors[j])))
+        W[i, i] = 1 - W[i].sum()
+    return W
+
+
+def subspace_distance(U: np.ndarray, truth: np.ndarray) -> float:
+    """Sine of the largest principal angle, by the singular values of U^T U* (an independent form of SD_2)."""
+    P = np.eye(len(U)) - U @ U.T
+    return float(np.sqrt(np.max(np.linalg.eigvalsh((P @ truth).T @ (P @ truth)))))

@@ -1,0 +1,60 @@
+"""Algorithms on real ranks: bit for bit as on the simulated network, and as their dense oracles."""
+
+import cases
+import numpy as np
+import pytest
+from mpi4py import MPI
+from simnet import networks, run_nodes
+
+from mpidec.algorithms import ALGORITHMS
+from mpidec.experiment import Graph, make_network
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.topology import TOPOLOGIES
+from mpidec.ledger import Ledger
+from mpidec.mpi.world import World
+from mpidec.network import Clock
+
+
+def on_real_ranks(name, world):
+    graph = cases.graph_of(world.size)
+    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], world.size, 0)
+    own = Graph(graph.neighbors(world.rank), MIXINGS["metropolis"], facts, None)
+    ledger = Ledger(world.local_ranks)
+    network = make_network(world, own, ALGORITHMS[name](**cases.OPTIONS[name]), ledger, Clock())
+    with ledger.charge("iterate"):
+        return cases.run_node(name, network, world.rank, world.size), ledger
+
+
+# all ranks; and where there are more, five of them, a number that divides nothing here
+@pytest.fixture(params=["all"] if MPI.COMM_WORLD.size <= 5 else ["all", "five"])
+def world(request):
+    members = 5 if request.param == "five" else MPI.COMM_WORLD.size
+    comm = MPI.COMM_WORLD.Split(MPI.COMM_WORLD.rank // members, MPI.COMM_WORLD.rank)
+    with World(comm) as world:
+        yield world
+    comm.Free()
+
+
+@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if cls.network == "graph"])
+def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world, name):
+    state, ledger = on_real_ranks(name, world)
+    rows = cases.rows_of(cases.graph_of(world.size))
+    made = networks("graph", rows)
+    simulated = run_nodes(lambda g: cases.run_node(name, made[g][0], g, world.size), world.size)[world.rank]
+    assert all(np.array_equal(a, b) for a, b in zip(state, simulated, strict=True))
+    assert ledger.totals("iterate") == made[world.rank][1].totals("setup")  # the simulation books all on one account
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_equals_its_dense_oracle(world, name):
+    state, _ = on_real_ranks(name, world)
+    W = cases.dense(cases.rows_of(cases.graph_of(world.size)))
+    np.testing.assert_allclose(state.U, cases.oracle(name, world.size, W)[world.rank], rtol=0, atol=1e-10)
+
+
+def test_fusion_center_and_all_reduce_agree(world):
+    fusion, _ = on_real_ranks("altgdmin_fusion", world)
+    reduced, _ = on_real_ranks("altgdmin_allreduce", world)
+    np.testing.assert_allclose(fusion.U, reduced.U, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(fusion.step_size, reduced.step_size, rtol=1e-10)

@@ -1,0 +1,174 @@
+"""The MPI transport and the network on real ranks."""
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.topology import TOPOLOGIES, adjacency
+from mpidec.ledger import Ledger
+from mpidec.mpi.transport import GraphTransport
+from mpidec.mpi.world import World
+from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+
+
+@pytest.fixture
+def world():
+    with World() as world:
+        yield world
+
+
+def network(world, neighbors, self_weight, weights):
+    ledger = Ledger(world.local_ranks)
+    ledger.account = "iterate"
+    return Network(Link(world.transport(neighbors, neighbors), ledger, Clock()), self_weight, weights), ledger
+
+
+def ring(world):
+    return TOPOLOGIES["ring"]().neighbors(world.rank, world.size)
+
+
+def test_exchange_brings_each_neighbors_array_in_ascending_order(world):
+    neighbors = ring(world)
+    net, _ = network(world, neighbors, 1.0, np.zeros(len(neighbors)))
+    heard = net.exchange(np.full((2, 3), float(world.rank)))
+    assert heard.shape == (len(neighbors), 2, 3)
+    assert heard[:, 0, 0].tolist() == [float(j) for j in neighbors]
+
+
+def test_exchange_result_is_kept_when_the_next_one_comes(world):
+    neighbors = ring(world)
+    net, _ = network(world, neighbors, 1.0, np.zeros(len(neighbors)))
+    first = net.exchange(np.array([1.0 + world.rank]))
+    net.exchange(np.array([-1.0]))
+    assert first[:, 0].tolist() == [1.0 + j for j in neighbors]
+
+
+def test_mix_equals_powers_of_the_dense_matrix(world):
+    rng = np.random.default_rng(5)
+    L = world.size
+    x = rng.standard_normal((L, 4, 3))
+    z = rng.standard_normal((L, 5))
+    graph = adjacency(TOPOLOGIES["complete"](), L, 0)
+    W = np.zeros((L, L))
+    for i in range(L):
+        own, row = MIXINGS["lazy_metropolis"].row(L - 1, np.full(L - 1, L - 1), L - 1)
+        W[i, list(graph.neighbors(i))] = row
+        W[i, i] = own
+    neighbors = graph.neighbors(world.rank)
+    net, ledger = network(world, neighbors, W[world.rank, world.rank], W[world.rank, list(neighbors)])
+    mixed_x, mixed_z = net.mix(x[world.rank], z[world.rank], rounds=3)
+    W3 = np.linalg.matrix_power(W, 3)
+    np.testing.assert_allclose(mixed_x, np.tensordot(W3, x, axes=1)[world.rank], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(mixed_z, (W3 @ z)[world.rank], rtol=0, atol=1e-14)
+    sent = ledger.totals("iterate")
+    assert (sent.rounds, sent.messages, sent.bytes) == (3, 3 * (L - 1), 3 * (L - 1) * 17 * 8)
+    assert (sent.received_messages, sent.received_bytes) == (sent.messages, sent.bytes)
+
+
+def test_mix_keeps_the_mean_and_the_arrays_it_was_given(world):
+    neighbors = ring(world)
+    degrees = np.full(len(neighbors), len(neighbors))
+    own, row = MIXINGS["metropolis"].row(len(neighbors), degrees, len(neighbors))
+    net, _ = network(world, neighbors, own, row)
+    x = np.random.default_rng(world.rank).standard_normal(7)
+    before = x.copy()
+    mixed = net.mix(x, rounds=4)
+    assert np.array_equal(x, before)
+    assert mixed is not x
+    np.testing.assert_allclose(world.total(mixed), world.total(before), atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_bytes_follow_the_dtype(world, dtype):
+    neighbors = ring(world)
+    net, ledger = network(world, neighbors, 1.0, np.zeros(len(neighbors)))
+    assert net.exchange(np.ones(10, dtype)).dtype == dtype
+    assert ledger.totals("iterate").bytes == len(neighbors) * 10 * np.dtype(dtype).itemsize
+
+
+def test_a_node_without_neighbors_beside_others_that_have_some(world):
+    # a path over ranks 0 .. L-2; the last rank is alone
+    last = world.size - 1
+    alone = world.rank == last
+    neighbors = () if alone else tuple(j for j in (world.rank - 1, world.rank + 1) if 0 <= j < last)
+    net, ledger = network(world, neighbors, 1.0, np.zeros(len(neighbors)))
+    assert net.exchange(np.array([1.0])).shape == (len(neighbors), 1)
+    assert np.array_equal(net.mix(np.array([3.0]), rounds=2), [3.0])
+    assert ledger.totals("iterate").messages == 3 * len(neighbors)
+
+
+def test_the_blocking_path_gives_the_same_as_the_persistent_one(world):
+    neighbors = ring(world)
+    transport = GraphTransport(MPI.COMM_WORLD, neighbors, neighbors)
+    x = np.random.default_rng(world.rank).standard_normal(50)
+    first = transport.exchange(x).copy()
+    transport.close()
+    blocking = GraphTransport(MPI.COMM_WORLD, neighbors, neighbors)
+    blocking._persistent = False
+    assert np.array_equal(blocking.exchange(x), first)
+    blocking.close()
+
+
+def star(world):
+    others = tuple(range(1, world.size))
+    hub, leaf = (others, ()) if world.rank == 0 else ((), (0,))
+    ledger, clock = Ledger(world.local_ranks), Clock()
+    ledger.account = "iterate"
+    up, down = Link(world.transport(hub, leaf), ledger, clock), Link(world.transport(leaf, hub), ledger, clock)
+    return FusionCenter(up, down), ledger
+
+
+def test_fusion_center_adds_at_the_hub_and_charges_each_direction_once(world):
+    center, ledger = star(world)
+    x = np.arange(6.0).reshape(2, 3) + world.rank
+    result = center.at_hub(x, lambda total: 2 * total)
+    L = world.size
+    np.testing.assert_array_equal(result, 2 * (L * np.arange(6.0).reshape(2, 3) + L * (L - 1) / 2))
+    totals = ledger.totals("iterate")
+    peers = L - 1 if world.rank == 0 else 1
+    peers = peers if L > 1 else 0
+    assert (totals.messages, totals.bytes) == (peers, peers * 48)
+    assert (totals.received_messages, totals.received_bytes) == (peers, peers * 48)
+
+
+def test_all_reduce_sums_and_books_its_model(world):
+    ledger = Ledger()
+    ledger.account = "iterate"
+    total = AllReduce(world.reducer(), world.rank, ledger, Clock()).total(np.full(30, world.rank + 1.0))
+    L = world.size
+    assert total.tolist() == [L * (L + 1) / 2] * 30
+    assert ledger.totals("iterate").bytes == round(2 * 240 * (L - 1) / L)
+    assert {row.basis for row in ledger.rows()} == ({"modeled"} if L > 1 else set())
+
+
+def test_an_error_on_one_rank_is_the_same_input_error_on_all(world):
+    from mpidec.errors import InputError
+
+    def work():
+        if world.rank == world.size - 1:
+            raise InputError("task 7 is not a number")
+
+    with pytest.raises(InputError, match="task 7 is not a number"):
+        world.together(work)
+
+
+def test_share_deal_collect(world):
+    assert world.share({"a": 1} if world.rank == 0 else None) == {"a": 1}
+    assert world.deal([(i, i * i) for i in range(world.size)] if world.rank == 0 else None) == (
+        world.rank,
+        world.rank**2,
+    )
+    collected = world.collect(10 * world.rank)
+    assert collected == ([10 * i for i in range(world.size)] if world.rank == 0 else None)
+
+
+def test_maximum_takes_what_is_not_a_number_as_infinite(world):
+    value = np.nan if world.rank == world.size - 1 else float(world.rank)
+    assert world.maximum(np.array([value, 1.0])).tolist() == [np.inf, 1.0]
+
+
+def test_gather_arrays_hands_over_every_ranks_part_in_order(world):
+    got = []
+    world.gather_arrays(np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.copy().tolist())))
+    assert got == ([(r, [float(r)] * 3) for r in range(world.size)] if world.rank == 0 else [])

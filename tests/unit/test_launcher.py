@@ -1,0 +1,84 @@
+"""Finding and telling apart MPI libraries and launchers."""
+
+import pytest
+
+from mpidec.errors import InputError
+from mpidec.mpi import launcher
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("Open MPI v5.0.11, package: Open MPI user@localhost", "openmpi"),
+        ("mpiexec (Open MPI) 5.0.11", "openmpi"),
+        ("MPICH Version:      5.0.2", "mpich"),
+        ("HYDRA build details:\n    Version: 4.0.2", "mpich"),
+        ("Intel(R) MPI Library 2021.18 for Linux* OS", "intel"),
+        ("Intel(R) MPI Library for Linux* OS, Version 2021.18 Build (id: HYDRA)", "intel"),
+        ("something else", "unknown"),
+    ],
+)
+def test_family(text, family):
+    assert launcher.family(text) == family
+
+
+def program(folder, name, says):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_launcher_of_another_family_is_passed_over(tmp_path, monkeypatch):
+    wrong, right = tmp_path / "wrong", tmp_path / "right"
+    wrong.mkdir()
+    right.mkdir()
+    program(wrong, "mpiexec", "HYDRA build details")
+    fitting = program(right, "mpirun", "mpirun (Open MPI) 5.0.11")
+    monkeypatch.delenv(launcher.LAUNCHER_VARIABLE, raising=False)
+    monkeypatch.setattr(launcher.sys, "prefix", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PATH", f"{wrong}:{right}")
+    assert launcher.find_launcher("openmpi") == launcher.Launcher(fitting, "openmpi")
+    with pytest.raises(InputError, match=r"library is intel, but the launchers found are .*mpich.*openmpi"):
+        launcher.find_launcher("intel")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="no MPI launcher found"):
+        launcher.find_launcher("openmpi")
+
+
+def test_oversubscribed_ranks_yield_under_open_mpi_and_mpich_gets_no_options(monkeypatch):
+    monkeypatch.setattr(launcher, "cores", lambda: 2)
+    ompi, mpich = (
+        launcher.Launcher(launcher.Path("mpirun"), "openmpi"),
+        launcher.Launcher(launcher.Path("mpiexec"), "mpich"),
+    )
+    many, few = launcher.command(ompi, 8, ["x"]), launcher.command(ompi, 2, ["x"])
+    assert "mpi_yield_when_idle" in many
+    assert "mpi_yield_when_idle" not in few
+    assert launcher.command(mpich, 8, ["x"]) == ["mpiexec", "-n", "8", "x"]
+    assert "ob1" not in launcher.command(ompi, 2, ["x"], library_bytes=True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"}, ("OMPI_COMM_WORLD_SIZE", 4)),
+        ({"PMI_SIZE": "3", "PMI_RANK": "0"}, ("PMI_SIZE", 3)),
+        ({"SLURM_NTASKS": "6", "SLURM_PROCID": "0", "SLURM_STEP_ID": "0"}, ("SLURM_NTASKS", 6)),
+        # a batch script is no rank, nor is an interactive shell
+        ({"SLURM_NTASKS": "6", "SLURM_PROCID": "0"}, None),
+        ({"SLURM_NTASKS": "6", "SLURM_PROCID": "0", "SLURM_STEP_ID": "4294967290"}, None),
+    ],
+)
+def test_who_promised_how_many_ranks(environment, expected, monkeypatch):
+    for name in list(launcher.os.environ):
+        if name.startswith(("OMPI_", "PMI", "SLURM_", "MPIDEC_")):
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launcher.promised() == expected
+    if expected is not None:
+        launcher.check_promise(expected[1])
+        with pytest.raises(InputError, match=f"promised {expected[1]} ranks"):
+            launcher.check_promise(1)
