@@ -11,15 +11,19 @@ __version__ = "0.1.0"
 
 # where each public name lives: loaded when first used, so that a rank pays for what it uses
 _HOMES = {
+    "Adjacency": "mpidec.graph.topology",
     "Algorithm": "mpidec.algorithms",
     "AllReduceAltGDmin": "mpidec.algorithms",
     "DifAltGDmin": "mpidec.algorithms",
+    "Drawn": "mpidec.graph.topology",
     "FusionAltGDmin": "mpidec.algorithms",
     "InputError": "mpidec.errors",
     "Meta": "mpidec.options",
     "Network": "mpidec.network",
     "ProblemSpec": "mpidec.problems",
     "RunError": "mpidec.errors",
+    "Structured": "mpidec.graph.topology",
+    "Topology": "mpidec.graph.topology",
     "TwoBlock": "mpidec.problems",
     "World": "mpidec.mpi.world",
     "lay_graph": "mpidec.experiment",

@@ -34,7 +34,7 @@ class General:
 class GraphChoice:
     """The keys of [graph] beside the topology's own options."""
 
-    topology: Annotated[str, Meta(description="see mpidec list topologies")]
+    topology: Annotated[str, Meta(description="see mpidec list topologies, or FILE.py:CLASS")]
     mixing: Annotated[str, Meta(description="see mpidec list mixings")] = "metropolis"
     seed: Annotated[int, Meta(ge=0, description="of a random graph; none: the experiment's")] | None = None
 
@@ -109,7 +109,8 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
 
     graph, options = _split(_section(table, "graph", where), GraphChoice)
     graph_choice = build(GraphChoice, graph, "graph")
-    topology_class = choose(TOPOLOGIES, graph_choice.topology, "topology", "graph.topology")
+    topology_class = _class(graph_choice.topology, TOPOLOGIES, "topology", folder, Topology, "graph.topology")
+    graph_choice = dataclasses.replace(graph_choice, topology=_absolute_reference(graph_choice.topology, folder))
     topology = build(topology_class, _absolute(options, folder), f"graph ({graph_choice.topology})")
     mixing = choose(MIXINGS, graph_choice.mixing, "mixing", "graph.mixing")
 
@@ -123,8 +124,7 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
     methods, method_tables = _methods(table.get("method"), folder, where)
 
     head = {k: v for k, v in problem_table.items() if k in ("kind", "source")}
-    if ":" in head["kind"]:
-        head["kind"] = _absolute_reference(head["kind"], folder)
+    head["kind"] = _absolute_reference(head["kind"], folder)
     resolved = {
         **dataclasses.asdict(general),
         "graph": {**_plain(graph_choice), **_plain(topology)},
@@ -177,11 +177,8 @@ def _methods(tables: object, folder: Path, where: str) -> tuple[tuple[Method, ..
         place = f"method.{i}"
         values, options = _split(table, MethodChoice)
         choice = build(MethodChoice, values, place)
-        if ":" in choice.algorithm:
-            cls = _user_class(choice.algorithm, folder, Algorithm, f"{place}.algorithm")
-            choice = dataclasses.replace(choice, algorithm=_absolute_reference(choice.algorithm, folder))
-        else:
-            cls = choose(ALGORITHMS, choice.algorithm, "algorithm", f"{place}.algorithm")
+        cls = _class(choice.algorithm, ALGORITHMS, "algorithm", folder, Algorithm, f"{place}.algorithm")
+        choice = dataclasses.replace(choice, algorithm=_absolute_reference(choice.algorithm, folder))
         label = choice.label or choice.algorithm.rpartition(":")[2]
         algorithm = build(cls, _absolute(options, folder), f"{place} ({label})")
         for metric in choice.target or ():
@@ -205,6 +202,11 @@ def _problem_class(table: Table, folder: Path) -> tuple[str, type[ProblemSpec], 
     return f"{kind}/{table['source']}", source, options
 
 
+def _class(name: str, table: Mapping[str, type[Any]], what: str, folder: Path, base: type, where: str) -> type[Any]:
+    """The class that a name in `table`, or a user's `FILE.py:CLASS`, stands for."""
+    return _user_class(name, folder, base, where) if ":" in name else choose(table, name, what, where)
+
+
 def _user_class(reference: str, folder: Path, base: type, where: str) -> type[Any]:
     cls = load_class(reference, folder, where)
     if not issubclass(cls, base):
@@ -215,9 +217,10 @@ def _user_class(reference: str, folder: Path, base: type, where: str) -> type[An
     return cls
 
 
-def _absolute_reference(reference: str, folder: Path) -> str:
-    file, _, name = reference.rpartition(":")
-    return f"{(folder / file).resolve()}:{name}"
+def _absolute_reference(name: str, folder: Path) -> str:
+    """A user's `FILE.py:CLASS` with the file taken from `folder`; other names as they are."""
+    file, colon, cls = name.rpartition(":")
+    return f"{(folder / file).resolve()}:{cls}" if colon else name
 
 
 def _absolute(options: Table, folder: Path) -> Table:

@@ -230,7 +230,7 @@ def _about(world: Any) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired):
         state = None
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["mpidec", *sys.argv[1:]]),
         "versions": {
             "mpidec": __version__,
             "python": platform.python_version(),

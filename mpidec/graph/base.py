@@ -96,7 +96,11 @@ class Topology(ABC):
     """A family of undirected connected graphs; its fields are the options, the number of nodes comes from the run."""
 
     name: ClassVar[str]
+    """What messages call it: the class's name, unless it sets another."""
     structured: ClassVar[bool]
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__dict__.get("name", cls.__name__)
 
     def check(self, nodes: int) -> None:
         """Raise InputError when there is no such graph on `nodes` nodes."""

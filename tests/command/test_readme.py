@@ -95,15 +95,18 @@ def test_the_script(tmp_path):
     assert int(sent) % 8 == 0
 
 
-def test_an_algorithm_and_a_problem_of_ones_own(tmp_path):
-    (tmp_path / "my_method.py").write_text(python_block("# my_method.py"))
-    (tmp_path / "my_problem.py").write_text(python_block("# my_problem.py"))
-    table = small(graph={"topology": "complete"}, observe={"every": 50})
+def test_an_algorithm_a_problem_and_a_topology_of_ones_own(tmp_path):
+    for name in ("my_method.py", "my_problem.py", "my_topology.py"):
+        (tmp_path / name).write_text(python_block(f"# {name}"))
+    table = small(graph={"topology": "my_topology.py:Wheel", "every": 1}, ranks=5, observe={"every": 50})
     table["problem"] = {"kind": "my_problem.py:Sines"}
-    table["method"] = [{"algorithm": "my_method.py:GradientGossip", "rounds": 12, "iterations": 200}]
+    table["method"] = [{"algorithm": "my_method.py:GradientGossip", "rounds": 20, "iterations": 800}]
     path = write(tmp_path, table)
     done = finish(start([sys.executable, "-m", "mpidec", "run", path, "--out", "out"], tmp_path))
     assert done.returncode == 0, done.stderr
     traced = rows(tmp_path / "out" / "trace.csv")
     assert {r["method"] for r in traced} == {"GradientGossip"}
+    ledger = rows(tmp_path / "out" / "ledger.csv")
+    hub = {r["neighbor"] for r in ledger if r["rank"] == "0" and r["account"] == "iterate"}
+    assert hub == {"1", "2", "3", "4"}
     assert float(traced[-1]["subspace_distance"]) < 1e-3 * float(traced[0]["subspace_distance"])
