@@ -100,7 +100,7 @@ def test_an_algorithm_a_problem_and_a_topology_of_ones_own(tmp_path):
         (tmp_path / name).write_text(python_block(f"# {name}"))
     table = small(graph={"topology": "my_topology.py:Wheel", "every": 1}, ranks=5, observe={"every": 50})
     table["problem"] = {"kind": "my_problem.py:Sines"}
-    table["method"] = [{"algorithm": "my_method.py:GradientGossip", "rounds": 20, "iterations": 800}]
+    table["method"] = [{"algorithm": "my_method.py:GradientGossip", "rounds": 20, "rounds_init": 30, "iterations": 300}]
     path = write(tmp_path, table)
     done = finish(start([sys.executable, "-m", "mpidec", "run", path, "--out", "out"], tmp_path))
     assert done.returncode == 0, done.stderr
