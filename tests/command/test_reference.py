@@ -62,7 +62,7 @@ def distance(U, truth):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("rounds", [1, 5, 10])
+@pytest.mark.parametrize("rounds", [5, 10])
 def test_dif_altgdmin_agrees_with_the_dense_run(errors, data, rounds):
     problem, W = data
     gamma = np.sort(np.abs(np.linalg.eigvalsh(W)))[-2]
@@ -79,8 +79,7 @@ def test_dif_altgdmin_agrees_with_the_dense_run(errors, data, rounds):
         power_iterations=15,
         iterations=ITERATIONS,
     )
-    label = "dif_altgdmin 1 round" if rounds == 1 else f"dif_altgdmin {rounds} rounds"
-    agrees(errors[label], ([distance(u, problem.truth) for u in U] for U in dense))
+    agrees(errors[f"dif_altgdmin {rounds} rounds"], ([distance(u, problem.truth) for u in U] for U in dense))
 
 
 @pytest.mark.timeout(600)
