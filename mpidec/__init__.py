@@ -28,7 +28,7 @@ _HOMES = {
     "World": "mpidec.mpi.world",
     "lay_graph": "mpidec.experiment",
     "load_problem": "mpidec.experiment",
-    "solve": "mpidec.experiment",
+    "run": "mpidec.experiment",
 }
 __all__ = list(_HOMES)  # noqa: PLE0605
 

@@ -151,12 +151,21 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
 def check_methods(experiment: Experiment, problem: Any, facts: GraphFacts) -> None:
     """Raise InputError where a method's options do not fit the graph or the problem."""
     for method in experiment.methods:
+        check_problem(method.algorithm, problem, method.label)
         try:
-            check_problem(method.algorithm, problem, method.label)
             method.algorithm.bind(facts)
-            choose_metrics([*(experiment.observe.metrics or []), *method.target], problem)
         except InputError as error:
             raise InputError(f"method {method.label!r}: {error}") from None
+    all_metrics(experiment, problem)
+
+
+def all_metrics(experiment: Experiment, problem: Any) -> list[str]:
+    """The metrics that every method is observed by: those of [observe], and the targets of any method.
+
+    Raises InputError for one that the problem does not have.
+    """
+    names = choose_metrics(experiment.observe.metrics, problem)
+    return choose_metrics([*names, *(name for method in experiment.methods for name in method.target)], problem)
 
 
 def check_problem(algorithm: Algorithm, problem: Any, label: str) -> None:

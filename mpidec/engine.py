@@ -152,7 +152,7 @@ class Observer:
             raise RunError(failure)
 
 
-def run(
+def run_loop(
     algorithm: Algorithm,
     network: Any,
     problem: Any,
@@ -160,8 +160,9 @@ def run(
     steps: int,
     x0: Array,
     start: Any = None,
+    first_step: int = 0,
 ) -> Outcome:
-    """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from the state `start`.
+    """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from the state `start` after `first_step`.
 
     Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
     observed. A node's estimate that is not finite stops the run at the next observation. Raises RunError where results
@@ -169,7 +170,7 @@ def run(
     """
     meter = observer.meter
     bad_step: int | None = None
-    k = 0
+    k = first_step
 
     def look(state: Any) -> tuple[Ending | None, int | None]:
         meter.pause()
@@ -181,7 +182,7 @@ def run(
         meter.resume("init")
         state = algorithm.init(network, problem, x0) if start is None else start
         if not np.isfinite(algorithm.estimate(state)).all():
-            bad_step = 0
+            bad_step = k
         ending, first_bad = look(state)
         if ending is None:
             meter.resume("iterate")

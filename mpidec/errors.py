@@ -8,5 +8,9 @@ class InputError(ValueError):
     """
 
 
+class AgreedError(InputError):
+    """An InputError that all ranks have agreed on and raise together, so that they may leave together."""
+
+
 class RunError(RuntimeError):
-    """A run could not go on (a full disk, a folder that vanished); what it had computed is kept."""
+    """A run could not go on (a full disk, a folder that vanished); what it had computed is kept. Raised on all ranks."""

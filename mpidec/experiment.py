@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from mpidec.algorithms import Algorithm
-from mpidec.config import Experiment, Method, check_methods, check_problem
-from mpidec.engine import Meter, Observer, Outcome, Row, run
-from mpidec.errors import InputError, RunError
+from mpidec.config import Experiment, Method, all_metrics, check_methods, check_problem
+from mpidec.engine import Meter, Observer, Outcome, Row, run_loop
+from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts, graph_facts
 from mpidec.graph.mixing import Mixing
-from mpidec.graph.topology import Adjacency, Structured, Topology, adjacency
+from mpidec.graph.topology import TOPOLOGIES, Structured, Topology, adjacency
 from mpidec.ledger import Ledger
 from mpidec.metrics import choose_metrics
-from mpidec.mpi.counters import LibraryCounters
+from mpidec.mpi.counters import library_counters
 from mpidec.mpi.world import World
 from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.options import build
 from mpidec.problems import ProblemSpec
-from mpidec.recorder import FinalArrays, Recorder
+from mpidec.recorder import Recorder
+from mpidec.recording import SET_UP, record_ledger, record_method
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,6 @@ class Graph:
     neighbors: tuple[int, ...]
     mixing: Mixing
     facts: GraphFacts
-    adjacency: Adjacency | None
-    """The whole graph, on rank 0 alone and only where it was drawn there."""
 
 
 def lay_graph(world: World, topology: Topology, mixing: Mixing, seed: int) -> Graph:
@@ -51,11 +51,24 @@ def lay_graph(world: World, topology: Topology, mixing: Mixing, seed: int) -> Gr
     )
     facts = world.first(lambda: graph_facts(topology, mixing, world.size, seed, drawn))
     if isinstance(topology, Structured):
-        neighbors = topology.neighbors(world.rank, world.size)
+        neighbors = world.together(lambda: _own_neighbors(topology, world.rank, world.size))
     else:
         rows = None if drawn is None else [drawn.neighbors(i) for i in range(world.size)]
         neighbors = world.deal(rows)
-    return Graph(neighbors, mixing, facts, drawn)
+    return Graph(neighbors, mixing, facts)
+
+
+def _own_neighbors(topology: Structured, node: int, nodes: int) -> tuple[int, ...]:
+    """A node's neighbors; a user's topology is checked, since one-sided edges would hang the first exchange."""
+    own = topology.neighbors(node, nodes)
+    if type(topology) not in TOPOLOGIES.values():
+        well = list(own) == sorted(set(own) - {node}) and all(0 <= j < nodes for j in own)
+        if not well or any(node not in topology.neighbors(j, nodes) for j in own):
+            raise InputError(
+                f"{topology.name}: node {node} of {nodes} has the neighbors {own}; wanted nodes in ascending order, each "
+                "once, without the node itself, and each of them having it as a neighbor too"
+            )
+    return own
 
 
 def load_problem(world: World, spec: ProblemSpec, seed: int) -> Any:
@@ -97,7 +110,7 @@ class Solution:
         return self.meter.ledger
 
 
-def solve(
+def run(
     world: World,
     graph: Graph,
     problem: Any,
@@ -105,8 +118,8 @@ def solve(
     iterations: int,
     *,
     every: int = 10,
-    metrics: list[str] | None = None,
-    target: dict[str, float] | None = None,
+    metrics: Sequence[str] | None = None,
+    target: Mapping[str, float] | None = None,
     seed: int = 0,
     on_row: Callable[[Row], None] | None = None,
     library_bytes: bool = False,
@@ -118,16 +131,24 @@ def solve(
     """
 
     def bound() -> tuple[Algorithm, list[str]]:
-        check_problem(algorithm, problem, type(algorithm).__name__)
-        return algorithm.bind(graph.facts), choose_metrics(metrics, problem)
+        for name, number in (("iterations", iterations), ("every", every)):
+            if number < 1:
+                raise InputError(f"{name}: got {number}, wanted at least 1")
+        kind = type(algorithm)
+        options = {f.name: getattr(algorithm, f.name) for f in fields(algorithm)}
+        build(kind, {name: value for name, value in options.items() if value is not None}, kind.__name__)
+        check_problem(algorithm, problem, kind.__name__)
+        names = choose_metrics(metrics, problem)
+        return algorithm.bind(graph.facts), choose_metrics([*names, *(target or {})], problem)
 
     ready, names = world.together(bound)
     ledger, clock = Ledger(world.local_ranks), Clock()
     world.ledger = ledger
-    network = make_network(world, graph, ready, ledger, clock)
-    meter = Meter(ledger, clock, LibraryCounters() if library_bytes else None)
-    observer = Observer(world, meter, names, every, target, on_row if world.rank == 0 else None)
-    outcome = run(ready, network, problem, observer, iterations, problem.start(seed))
+    with world.scope():
+        network = make_network(world, graph, ready, ledger, clock)
+        meter = Meter(ledger, clock, library_counters() if library_bytes else None)
+        observer = Observer(world, meter, names, every, target, on_row if world.rank == 0 else None)
+        outcome = run_loop(ready, network, problem, observer, iterations, problem.start(seed))
     return Solution(outcome, ready, meter)
 
 
@@ -148,10 +169,11 @@ def run_experiment(
     algorithm, RunError where results can no longer be written; what was recorded stays.
     """
     began = perf_counter()
-    check_ranks(world, experiment)
+    world.together(lambda: check_ranks(world.size, experiment))
     graph = lay_graph(world, experiment.topology, experiment.mixing, experiment.graph_seed)
     problem = load_problem(world, experiment.problem, experiment.seed)
     world.together(lambda: check_methods(experiment, problem, graph.facts))
+    metrics = world.together(lambda: all_metrics(experiment, problem))
     references = _references(world, problem)
     hosts = world.hosts()
 
@@ -169,6 +191,7 @@ def run_experiment(
     recorder = world.together(open_recorder)
     if recorder is not None and on_recorder is not None:
         on_recorder(recorder)
+    record_ledger(world, recorder, SET_UP, world.ledger.rows())
     diverged = []
     for method in experiment.methods:
         if progress is not None:
@@ -180,37 +203,36 @@ def run_experiment(
             if progress is not None:
                 progress.row(row)
 
-        solution = solve(
+        solution = run(
             world,
             graph,
             problem,
             method.algorithm,
             method.iterations,
             every=experiment.observe.every,
-            metrics=experiment.observe.metrics,
-            target=dict(method.target),
+            metrics=metrics,
+            target=method.target,
             seed=experiment.seed,
             on_row=on_row,
             library_bytes=library_bytes,
         )
         if solution.outcome.ending == "diverged":
             diverged.append(_divergence(method, solution))
-        _record(world, recorder, method, solution)
+        record_method(world, recorder, method.label, solution.outcome, solution.meter)
     return diverged
 
 
-def check_ranks(world: World, experiment: Experiment) -> None:
-    """Raise InputError on all ranks where the world is not of the size that the experiment asks for."""
-    if experiment.ranks != world.size:
+def check_ranks(size: int, experiment: Experiment) -> None:
+    """Raise InputError where the world is not of the size that the experiment asks for."""
+    if experiment.ranks != size:
         raise InputError(
-            f"the experiment is for {experiment.ranks} ranks and MPI was started with {world.size}: start as many, or "
-            f"give -n {world.size}"
+            f"the experiment is for {experiment.ranks} ranks and MPI was started with {size}: start as many, or give -n {size}"
         )
 
 
 def _references(world: World, problem: Any) -> dict[str, float]:
     """The problem's own yardsticks, means over all tasks."""
-    own = problem.references() if hasattr(problem, "references") else {}
+    own = world.together(lambda: problem.references() if hasattr(problem, "references") else {})
     return {name: float(world.total(value)) / problem.total_tasks for name, value in own.items()}
 
 
@@ -221,34 +243,3 @@ def _divergence(method: Method, solution: Solution) -> str:
         f"method {method.label!r}: an estimate became non-finite at step {solution.outcome.bad_step}; the step size is the "
         f"first suspect{size}: try a smaller one. What was computed until then is kept"
     )
-
-
-def _record(world: World, recorder: Recorder | None, method: Method, solution: Solution) -> None:
-    """Write a method's ledger, end and final arrays. Collective; RunError on all ranks where rank 0 cannot."""
-    outcome, meter = solution.outcome, solution.meter
-    ledgers = world.collect(meter.ledger.rows(meter.library))
-    failures: list[str] = []
-
-    def attempt(work: Callable[..., None], *arguments: Any) -> None:
-        # rank 0 alone writes; after a failure it goes on receiving, so that no rank is left waiting for it
-        if recorder is not None and not failures:
-            try:
-                work(*arguments)
-            except OSError as error:
-                failures.append(f"cannot write the results into {recorder.folder}: {error.strerror}")
-
-    def note() -> None:
-        assert recorder is not None and ledgers is not None
-        how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
-        recorder.method(method.label, ledgers, how)
-
-    attempt(note)
-    final = FinalArrays(recorder.folder if recorder is not None else Path())
-    for name, part in zip(outcome.state._fields, outcome.state, strict=True):
-        x = np.asarray(part)
-        attempt(final.begin, f"{method.label}/{name}", world.size, x)
-        world.gather_arrays(x, lambda _, other: attempt(final.take, other))
-    attempt(final.close)
-    failure = world.share(failures[0] if failures else "")
-    if failure:
-        raise RunError(failure)

@@ -58,15 +58,14 @@ class Channel:
         self.destinations = destinations
         self.sources = sources
         self._ledger = ledger
-        # account -> [exchanges, bytes to each destination, bytes from each source]
-        self.books = {account: [0, 0, 0] for account in ACCOUNTS}
+        # account -> [exchanges, bytes to each destination, which are also those from each source]
+        self.books = {account: [0, 0] for account in ACCOUNTS}
 
-    def count(self, sent: int, received: int) -> None:
-        """Book one exchange: `sent` bytes to each destination, `received` bytes from each source."""
+    def count(self, nbytes: int, exchanges: int = 1) -> None:
+        """Book so many exchanges: each time `nbytes` to each destination, and as much from each source."""
         book = self.books[self._ledger.account]
-        book[0] += 1
-        book[1] += sent
-        book[2] += received
+        book[0] += exchanges
+        book[1] += nbytes * exchanges
 
 
 class Ledger:
@@ -79,8 +78,8 @@ class Ledger:
         self.account: Account = "setup"
         self._local = frozenset(local)
         self._channels: list[Channel] = []
-        # account -> [calls, messages, bytes], modeled
-        self._collective = {account: [0, 0, 0] for account in ACCOUNTS}
+        # account -> [calls, messages, bytes, received messages, received bytes], modeled
+        self._collective = {account: [0, 0, 0, 0, 0] for account in ACCOUNTS}
 
     @contextmanager
     def charge(self, account: Account) -> Iterator[None]:
@@ -97,30 +96,27 @@ class Ledger:
         self._channels.append(channel)
         return channel
 
-    def count_collective(self, messages: int, nbytes: int) -> None:
-        """Book one collective with the messages and bytes that a model of it gives for this rank."""
-        book = self._collective[self.account]
-        book[0] += 1
-        book[1] += messages
-        book[2] += nbytes
+    def count_collective(self, messages: int, nbytes: int, received_messages: int, received_bytes: int) -> None:
+        """Book one collective with what a model of it says this rank sends and receives."""
+        _add(self._collective[self.account], 1, messages, nbytes, received_messages, received_bytes)
 
     def totals(self, *accounts: Account) -> Totals:
         """Sums over the given accounts."""
         rounds = messages = nbytes = received = received_bytes = 0
         for account in accounts:
             for channel in self._channels:
-                exchanges, sent_each, received_each = channel.books[account]
+                exchanges, each = channel.books[account]
                 rounds += exchanges
                 messages += exchanges * len(channel.destinations)
-                nbytes += sent_each * len(channel.destinations)
+                nbytes += each * len(channel.destinations)
                 received += exchanges * len(channel.sources)
-                received_bytes += received_each * len(channel.sources)
-            calls, modeled_messages, modeled_bytes = self._collective[account]
+                received_bytes += each * len(channel.sources)
+            calls, *modeled = self._collective[account]
             rounds += calls
-            messages += modeled_messages
-            nbytes += modeled_bytes
-            received += modeled_messages  # the modeled collectives send and receive alike
-            received_bytes += modeled_bytes
+            messages += modeled[0]
+            nbytes += modeled[1]
+            received += modeled[2]
+            received_bytes += modeled[3]
         return Totals(rounds, messages, nbytes, received, received_bytes)
 
     def rows(self, library: Library | None = None) -> list[LedgerRow]:
@@ -132,11 +128,11 @@ class Ledger:
         for account in ACCOUNTS:
             peers: dict[int, list[int]] = {}
             for channel in self._channels:
-                exchanges, sent_each, received_each = channel.books[account]
+                exchanges, each = channel.books[account]
                 for peer in channel.destinations:
-                    _add(peers.setdefault(peer, [0, 0, 0, 0]), exchanges, sent_each, 0, 0)
+                    _add(peers.setdefault(peer, [0, 0, 0, 0]), exchanges, each, 0, 0)
                 for peer in channel.sources:
-                    _add(peers.setdefault(peer, [0, 0, 0, 0]), 0, 0, exchanges, received_each)
+                    _add(peers.setdefault(peer, [0, 0, 0, 0]), 0, 0, exchanges, each)
             seen = library[account] if library and account in library else None
             if seen is not None:
                 for peer in np.flatnonzero(seen[0] + seen[1]).tolist():
@@ -146,9 +142,9 @@ class Ledger:
                 if any(sums) or any(counts):
                     basis = "counted" if any(sums) else "library"
                     rows.append(_row(account, peer, sums, peer in self._local, basis, *counts))
-            _, messages, nbytes = self._collective[account]
-            if messages:
-                rows.append(_row(account, COLLECTIVE, [messages, nbytes, messages, nbytes], False, "modeled"))
+            modeled = self._collective[account][1:]
+            if any(modeled):
+                rows.append(_row(account, COLLECTIVE, modeled, False, "modeled"))
         return rows
 
 

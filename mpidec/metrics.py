@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,10 +46,14 @@ class Metric:
 
 
 def subspace_distance_here(U: Array, truth: Array) -> float:
-    """SD_2(U, U*) = ||(I - U U^T) U*||_2 for orthonormal U (d, r) and U* (d, r*); infinite where U is not finite."""
+    """SD_2(U, U*) = ||(I - Q Q^T) U*||_2 for a basis Q of the columns of U (d, r) and U* (d, r*) orthonormal.
+
+    Infinite where U is not finite.
+    """
     if not np.isfinite(U).all():
         return np.inf
-    return float(np.linalg.norm(truth - U @ (U.T @ truth), 2))
+    Q, _ = np.linalg.qr(U)
+    return float(np.linalg.norm(truth - Q @ (Q.T @ truth), 2))
 
 
 def _worst_distance(world: Reductions, problem: Any, U: Array) -> float:
@@ -97,10 +101,13 @@ def leading(names: Iterable[str]) -> list[str]:
     return [n for n in ("subspace_distance", "accuracy") if n in recorded] or recorded[:1]
 
 
-def choose_metrics(names: list[str] | None, problem: Any) -> list[str]:
-    """The metrics to record: those named, or all that the problem has. Raises InputError for one it does not have."""
+def choose_metrics(names: Sequence[str] | None, problem: Any) -> list[str]:
+    """The metrics to record: those named, each once, or all that the problem has.
+
+    Raises InputError for one that the problem does not have.
+    """
     having = [name for name, metric in METRICS.items() if metric.applies(problem)]
     for name in names or ():
         if name not in having:
-            raise InputError(f"observe.metrics: this problem has no {name!r}; it has: {', '.join(having)}")
-    return having if names is None else list(names)
+            raise InputError(f"metrics: this problem has no {name!r}; it has: {', '.join(having)}")
+    return having if names is None else list(dict.fromkeys(names))

@@ -107,7 +107,7 @@ class Link:
         start = perf_counter()
         received = self.transport.exchange(flat)
         self.clock.comm += perf_counter() - start
-        self._channel.count(flat.nbytes, flat.nbytes)
+        self._channel.count(flat.nbytes)
         return received
 
 
@@ -141,8 +141,11 @@ class Network:
         """Plain gossip (AGREE): `rounds` >= 1 times x <- W_ii x + sum_j W_ij x_j, all arrays in one message a round.
 
         Returns a new array, or a tuple of them where several are given; shapes and dtype are kept.
-        Each round sends the sum of the arrays' bytes to every neighbor. Keeps the network's mean.
+        Each round sends the sum of the arrays' bytes to every neighbor. Keeps the network's mean. Raises ValueError for
+        rounds < 1 and for arrays of two dtypes.
         """
+        if rounds < 1:
+            raise ValueError(f"mix: got rounds = {rounds}, wanted at least 1")
         flat = self._link.pack(*arrays)
         for _ in range(rounds - 1):
             combine(flat, self._link.exchange(flat), self.self_weight, self._weights, flat)
@@ -219,7 +222,8 @@ class AllReduce:
         self.clock.comm += perf_counter() - start
         size = self._reducer.size
         # reduce-scatter and all-gather round a ring: 2 (L-1) messages of 1/L of the payload each
-        self._ledger.count_collective(2 * (size - 1), round(2 * x.nbytes * (size - 1) / size))
+        messages, nbytes = 2 * (size - 1), round(2 * x.nbytes * (size - 1) / size)
+        self._ledger.count_collective(messages, nbytes, messages, nbytes)
         return result
 
     def agree(self, x: Array) -> Array:

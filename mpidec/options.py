@@ -15,6 +15,7 @@ import importlib.util
 import math
 import sys
 import typing
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,7 +101,8 @@ def load_class(reference: str, folder: Path, where: str) -> type:
     path = (folder / file).resolve()
     if not path.is_file():
         raise InputError(f"{where}: no file {path}; {reference!r} is read as FILE.py:CLASS, relative to {folder}")
-    module_name = f"mpidec_user_{path.stem}_{abs(hash(path))}"
+    # the same on every rank, so that what one rank pickles another finds
+    module_name = f"mpidec_user_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -11,36 +11,66 @@ from numpy.typing import NDArray
 from mpidec.algorithms import Algorithm
 from mpidec.graph.facts import GraphFacts
 from mpidec.ledger import Ledger, Totals
-from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.network import AllReduce, Clock, FusionCenter, Link
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Messages and bytes that one rank sends: at initialization, and in one iteration."""
+    """What each of `nodes` alike nodes sends, at initialization and in one iteration; `who` they are."""
 
+    who: str
+    nodes: int
     init: Totals
     iteration: Totals
 
+    def messages(self, iterations: int) -> int:
+        """Messages that one of them sends in a run of so many iterations."""
+        return self.init.messages + iterations * self.iteration.messages
 
-@dataclass(frozen=True)
-class Prediction:
-    """The busiest rank's traffic and the network's, by the ranks' number of neighbors they speak to."""
+    def bytes(self, iterations: int) -> int:
+        """Bytes that one of them sends in a run of so many iterations, initialization included."""
+        return self.init.bytes + iterations * self.iteration.bytes
 
-    busiest: Traffic
-    init_bytes: int
-    init_messages: int
-    iteration_bytes: int
-    iteration_messages: int
 
-    def total_bytes(self, iterations: int) -> int:
-        """Bytes all ranks send in a run of so many iterations, initialization included."""
-        return self.init_bytes + iterations * self.iteration_bytes
+def predict(algorithm: Algorithm, problem: Any, facts: GraphFacts, degree_counts: dict[int, int]) -> list[Traffic]:
+    """The traffic of a bound algorithm on a problem's rehearsal, by kind of node, the busiest kind first.
 
-    def busiest_bytes(self, iterations: int) -> int:
-        """Bytes the busiest rank sends in such a run."""
-        return self.busiest.init.bytes + iterations * self.busiest.iteration.bytes
+    `degree_counts` says how many nodes of the graph there are of each degree.
+    """
+    L = facts.nodes
+    if algorithm.network == "graph":
+        # what goes to one neighbor goes to each
+        ledger = Ledger()
+        init, iteration = _rehearse(algorithm, problem, _Rehearsal(ledger), ledger)
+        return [
+            Traffic(f"{degree} neighbors", nodes, _times(init, degree), _times(iteration, degree))
+            for degree, nodes in sorted(degree_counts.items(), reverse=True)
+        ]
+    if algorithm.network == "fusion_center":
+        kinds = [Traffic("hub", 1, *_rehearse(algorithm, problem, *_star(L, hub=True)))]
+        return kinds + [Traffic("leaf", L - 1, *_rehearse(algorithm, problem, *_star(L, hub=False)))][: L - 1]
+    ledger = Ledger()
+    return [Traffic("every node", L, *_rehearse(algorithm, problem, AllReduce(_Alone(L), 0, ledger, Clock()), ledger))]
+
+
+class _Rehearsal:
+    """In place of a `Network` with one neighbor: books what would be sent, hears nothing, and takes no time a round."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.rank, self.neighbors, self.degree = 0, (1,), 1
+        self.self_weight, self.weights = 0.5, np.array([0.5])
+        self._channel = ledger.channel((1,), (1,))
+
+    def exchange(self, x: Array) -> Array:
+        self._channel.count(x.nbytes)
+        return np.zeros((1, *x.shape), x.dtype)
+
+    def mix(self, *arrays: Array, rounds: int = 1) -> Any:
+        self._channel.count(sum(a.nbytes for a in arrays), rounds)
+        mixed = tuple(a.copy() for a in arrays)
+        return mixed[0] if len(mixed) == 1 else mixed
 
 
 class _Silence:
@@ -65,41 +95,23 @@ class _Alone:
         return x.copy()
 
 
-def predict(algorithm: Algorithm, problem: Any, facts: GraphFacts, degree_counts: dict[int, int]) -> Prediction:
-    """The traffic of a bound algorithm on a problem's rehearsal, for a graph with so many nodes of each degree."""
-    L = facts.nodes
-    roles: dict[str, dict[int, int]] = {
-        "graph": degree_counts,
-        "fusion_center": {0: 1, 1: L - 1},  # role 0 is the hub
-        "all_reduce": {0: L},
-    }
-    kinds = {role: (_rehearse(algorithm, problem, L, role), number) for role, number in roles[algorithm.network].items()}
-    present = [(traffic, number) for traffic, number in kinds.values() if number]
-    return Prediction(
-        max((traffic for traffic, _ in present), key=lambda t: (t.iteration.bytes, t.init.bytes)),
-        sum(number * t.init.bytes for t, number in present),
-        sum(number * t.init.messages for t, number in present),
-        sum(number * t.iteration.bytes for t, number in present),
-        sum(number * t.iteration.messages for t, number in present),
-    )
-
-
-def _rehearse(algorithm: Algorithm, problem: Any, nodes: int, role: int) -> Traffic:
+def _star(nodes: int, hub: bool) -> tuple[FusionCenter, Ledger]:
     ledger, clock = Ledger(), Clock()
-    network: Any
-    if algorithm.network == "graph":
-        link = Link(_Silence(0, role, role), ledger, clock)
-        network = Network(link, 1.0 - role / (role + 1), np.full(role, 1.0 / (role + 1)))
-    elif algorithm.network == "fusion_center":
-        leaves = nodes - 1
-        up = _Silence(role, 0 if role else leaves, 1 if role else 0)
-        down = _Silence(role, 1 if role else 0, 0 if role else leaves)
-        network = FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock))
-    else:
-        network = AllReduce(_Alone(nodes), 0, ledger, clock)
+    many, one, none = nodes - 1, 1, 0
+    up = _Silence(0, many, none) if hub else _Silence(1, none, one)
+    down = _Silence(0, none, many) if hub else _Silence(1, one, none)
+    return FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock)), ledger
+
+
+def _rehearse(algorithm: Algorithm, problem: Any, network: Any, ledger: Ledger) -> tuple[Totals, Totals]:
+    """Totals of the initialization and of one step."""
     with np.errstate(all="ignore"):
         with ledger.charge("init"):
             state = algorithm.init(network, problem, problem.start(0))
         with ledger.charge("iterate"):
             algorithm.step(network, problem, state, 1)
-    return Traffic(ledger.totals("init"), ledger.totals("iterate"))
+    return ledger.totals("init"), ledger.totals("iterate")
+
+
+def _times(one: Totals, neighbors: int) -> Totals:
+    return Totals(one.rounds, *(neighbors * n for n in (one.messages, one.bytes, one.received_messages, one.received_bytes)))

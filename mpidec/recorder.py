@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import shutil
 import threading
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -68,8 +69,7 @@ class Recorder:
         try:
             self._replace("experiment.toml", tomli_w.dumps(experiment).encode())
             self._write_about()
-            with (folder / "ledger.csv").open("w", newline="") as file:
-                csv.writer(file).writerow(LEDGER_COLUMNS)
+            (folder / "ledger.csv").write_text(_line(LEDGER_COLUMNS))
         except OSError as error:
             raise InputError(f"cannot write into {folder}: {error.strerror}; give another --out") from None
 
@@ -83,15 +83,19 @@ class Recorder:
             values = {"method": method, **row}
             _append(self._trace, _line([_number(values[c]) for c in self._trace_columns]))
 
-    def method(self, method: str, rows_by_rank: Sequence[Sequence[LedgerRow]], how: dict[str, Any]) -> None:
-        """Add a method's ledger to ledger.csv, and how it ended to run.json."""
+    def ledger(self, method: str, rank: int, rows: Sequence[LedgerRow]) -> None:
+        """Add one rank's ledger of a method to ledger.csv."""
+        lines = []
+        for r in rows:
+            counts = (r.messages, r.bytes, r.received_messages, r.received_bytes, int(r.same_host), r.basis)
+            library = ("" if n is None else n for n in (r.library_messages, r.library_bytes))
+            lines.append(_line([method, r.account, rank, r.neighbor, *counts, *library]))
+        with self._lock, (self.folder / "ledger.csv").open("ab", buffering=0) as file:
+            _append(file, "".join(lines))
+
+    def outcome(self, method: str, how: dict[str, Any]) -> None:
+        """Note in run.json how a method ended."""
         with self._lock:
-            with (self.folder / "ledger.csv").open("a", newline="") as file:
-                for rank, rows in enumerate(rows_by_rank):
-                    for r in rows:
-                        counts = (r.messages, r.bytes, r.received_messages, r.received_bytes, int(r.same_host), r.basis)
-                        library = ("" if n is None else n for n in (r.library_messages, r.library_bytes))
-                        file.write(_line([method, r.account, rank, r.neighbor, *counts, *library]))
             self._about["methods"][method] = how
             self._write_about()
 
@@ -129,7 +133,7 @@ class FinalArrays:
         self._end()
         if self._zip is None:
             if self._path.exists():
-                self._partial.write_bytes(self._path.read_bytes())
+                shutil.copyfile(self._path, self._partial)
             self._zip = zipfile.ZipFile(self._partial, "a", zipfile.ZIP_STORED, allowZip64=True)
         self._entry = self._zip.open(f"{name}.npy", "w", force_zip64=True)
         description = np.lib.format.dtype_to_descr(like.dtype)
@@ -147,6 +151,17 @@ class FinalArrays:
         if self._zip is not None:
             self._zip.close()
             os.replace(self._partial, self._path)
+            self._zip = None
+
+    def abandon(self) -> None:
+        """Give up a file that was not closed: what cannot be written is dropped, and the file before it stays."""
+        if self._zip is not None:
+            with suppress(OSError):
+                self._end()
+            with suppress(OSError, ValueError):
+                self._zip.close()
+            self._entry = self._zip = None
+            self._partial.unlink(missing_ok=True)
 
     def _end(self) -> None:
         if self._entry is not None:

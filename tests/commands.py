@@ -103,6 +103,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def dry_rows(output: str, method: str) -> list[list[int]]:
+    """The numbers in a dry run's rows for a method: rounds, messages, bytes an iteration, messages, bytes in all."""
+    lines = [line.strip("│ ").split("│") for line in output.splitlines() if f" {method} " in line]
+    return [[int(cell.strip().lstrip("~").replace(",", "")) for cell in line[2:]] for line in lines]
+
+
 def assert_one_sentence(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
     """Exit status, the wanted words on standard error, one message of mpidec's, and no traceback."""
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)

@@ -12,8 +12,8 @@
 | L | nodes | |
 | T_con | rounds | |
 
-Travels per iteration: `rounds` messages of d r numbers to every neighbor. Departs from the paper in nothing but the step
-size, which follows from the initialization (see `spectral.py`).
+Travels per iteration: `rounds` messages of d r numbers to every neighbor. The iteration is the
+paper's; the step size follows from the initialization, whose departures stand in `spectral.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Annotated, Any
 
 from numpy.typing import NDArray
 
-from mpidec.algorithms.spectral import GossipStart, SpectralState, orthonormalize
+from mpidec.algorithms.gossip_start import GossipStart
+from mpidec.algorithms.spectral import SpectralState, orthonormalize
 from mpidec.network import Network
 from mpidec.options import Meta
 from mpidec.problems import TwoBlock

@@ -1,18 +1,33 @@
-"""Decentralized truncated spectral initialization and its step size (arXiv 2512.22675, algorithm of the initialization)."""
+"""Truncated spectral initialization and its step size, whatever the network (arXiv 2512.22675; centralized: 2102.10217).
+
+    alpha   = total(9 / (n T) sum y_ti^2);   y_ti <- y_ti 1{y_ti^2 <= alpha};   Theta0_g = (1/n) [X_t^T y_t], t in S_g
+    U_g     = QR(the same random matrix at every node)
+    Z_g     = total(Theta0_g Theta0_g^T U_g);  U_g, R = QR(Z_g);  U_g <- agree(U_g)        power_iterations times
+    eta     = 0.4 / (n max diag R), or 1 / total(lambda_g) where features are not standard normal
+
+| paper | code | shape |
+|---|---|---|
+| U_g | U | (d, r) |
+| alpha | alpha | (1,) |
+| sigma_max*^2, estimated | max diag R of the last QR, which overshoots by 6 to 30 % | () |
+| eta, against the sum of all gradients | step_size, each node's own | () |
+| lambda_g | problem.curvature(U), the largest eigenvalue of the node's own block Hessian | () |
+
+`total` adds up over the network and `agree` makes the nodes go on with (nearly) one basis; what travels is what they send
+(see `gossip_start.py` and `network.py`). Departs from the paper: the threshold is 9, not 9 kappa^2 mu^2 (choice); for data
+that is not Gaussian the step follows from a bound on the curvature, the sum over nodes of their own, since the largest
+eigenvalue is subadditive (choice).
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple, Protocol, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.algorithms.base import Algorithm
-from mpidec.errors import InputError
-from mpidec.graph.facts import GraphFacts
-from mpidec.network import Network
 from mpidec.options import Meta
 from mpidec.problems import TwoBlock
 
@@ -48,12 +63,7 @@ class SpectralStart(Algorithm):
     power_iterations: Annotated[int, Meta(ge=1, description="power iterations of the initialization")] = 15
 
     def start(self, consensus: Consensus, problem: TwoBlock, x0: Array) -> SpectralState:
-        """The spectral initialization by the sums that `consensus` gives.
-
-        The step size, unless given, is 0.4 / (n sigma_max^2) with sigma_max^2 read off the last QR where features are
-        standard normal. Elsewhere the curvature is not n sigma_max^2, and it is the inverse of a bound on it: the sum
-        over nodes of the largest eigenvalue of each node's own block Hessian at its start (choice).
-        """
+        """The spectral initialization by the sums that `consensus` gives, from the random matrix x0 (d, r)."""
         n, T = problem.samples, problem.total_tasks
         alpha = consensus.total(np.array([9.0 / (n * T) * problem.second_moment()]))
         Theta0 = problem.truncated_moment(float(alpha[0]))
@@ -68,56 +78,6 @@ class SpectralStart(Algorithm):
         else:
             step_size = 1.0 / consensus.total(np.array([problem.curvature(U)]))[0]
         return SpectralState(U, np.asarray(step_size))
-
-
-@dataclass(frozen=True, kw_only=True)
-class GossipStart(SpectralStart):
-    """The same by gossip alone, with the settings that gossip needs."""
-
-    rounds_init: (
-        Annotated[
-            int,
-            Meta(ge=1, description="gossip rounds a consensus of the initialization; none: max(diameter, mixing time)"),
-        ]
-        | None
-    ) = None
-    nodes: Annotated[int, Meta(ge=1, description="network size L in the formulas; none: the graph's")] | None = None
-
-    def bind(self, facts: GraphFacts) -> Self:
-        """Fill `nodes` and `rounds_init`, by default max(diameter, ceil(log L / log(1/gamma))).
-
-        Raises InputError for fewer rounds than the graph's diameter: some nodes would keep exact zeros.
-        """
-        rounds = self.rounds_init
-        if rounds is None:
-            slow = 0.0 < facts.gamma < 1.0 and facts.nodes > 1
-            mixing_time = math.ceil(math.log(facts.nodes) / -math.log(facts.gamma)) if slow else 1
-            rounds = max(1, facts.diameter_high, mixing_time)
-        elif rounds < facts.diameter_low:
-            raise InputError(
-                f"rounds_init = {rounds} is below the graph's diameter {facts.diameter_low}: what one node starts with "
-                f"would not reach every other; give at least {facts.diameter_high}, or leave it out"
-            )
-        return replace(self, nodes=self.nodes or facts.nodes, rounds_init=rounds)
-
-    def start_by_gossip(self, net: Network, problem: TwoBlock, x0: Array) -> SpectralState:
-        """The spectral initialization with `rounds_init` rounds of gossip for each sum."""
-        return self.start(_Gossip(net, self.nodes or 1, self.rounds_init or 1), problem, x0)
-
-
-class _Gossip:
-    """Sums and agreement by plain gossip."""
-
-    def __init__(self, net: Network, nodes: int, rounds: int) -> None:
-        self._net, self._nodes, self._rounds = net, nodes, rounds
-
-    def total(self, x: Array) -> Array:
-        result: Array = self._nodes * self._net.mix(x, rounds=self._rounds)
-        return result
-
-    def agree(self, x: Array) -> Array:
-        # node 0 keeps its basis and the others put zeros: the sum is nearly node 0's basis at every node
-        return orthonormalize(self.total(x if self._net.rank == 0 else np.zeros_like(x)))[0]
 
 
 def orthonormalize(V: Array) -> tuple[Array, Array]:

@@ -15,7 +15,8 @@ from mpidec.predict import predict
 def show(experiment: Experiment) -> int:
     """Print the experiment file with nothing left out, the graph's facts, and messages and bytes of each method.
 
-    Predicted is a run to its last iteration; a target may end it earlier. Raises InputError as the run itself would.
+    Predicted is a run to its last iteration, initialization included; a target may end it earlier. Raises InputError as the
+    run itself would.
     """
     n = experiment.ranks
     experiment.topology.check(n)
@@ -37,28 +38,25 @@ def show(experiment: Experiment) -> int:
         f"{facts.nodes} nodes, {facts.edges} edges, degrees {facts.degree_min} to {facts.degree_max}, "
         f"gamma {facts.gamma:.6g}, diameter {facts.diameter_high}"
     )
-    table = Table(title="predicted traffic (sent)", title_justify="left", padding=(0, 1))
+    table = Table(title="predicted traffic (sent), of one node of each kind and of all", title_justify="left")
     table.add_column("method", no_wrap=True)
-    columns = ["iterations", "rounds per\niteration"]
-    for who in ("busiest node", "all nodes"):
-        columns += [f"{who}\nmessages/iter.", f"{who}\nbytes/iter.", f"{who}\nbytes in all"]
-    for name in columns:
+    table.add_column("nodes", no_wrap=True)
+    for name in ("rounds/iteration", "messages/iteration", "bytes/iteration", "messages in all", "bytes in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for method in experiment.methods:
-        p = predict(method.algorithm.bind(facts), problem, facts, degrees)
         mark = "~" if method.algorithm.network == "all_reduce" else ""
-        busiest = p.busiest.iteration
-        table.add_row(
-            method.label,
-            str(method.iterations),
-            str(busiest.rounds),
-            f"{mark}{busiest.messages:,}",
-            f"{mark}{busiest.bytes:,}",
-            f"{mark}{p.busiest_bytes(method.iterations):,}",
-            f"{mark}{p.iteration_messages:,}",
-            f"{mark}{p.iteration_bytes:,}",
-            f"{mark}{p.total_bytes(method.iterations):,}",
+        kinds = predict(method.algorithm.bind(facts), problem, facts, degrees)
+        rounds, n = str(kinds[0].iteration.rounds), method.iterations
+        for kind in kinds:
+            one = (kind.iteration.messages, kind.iteration.bytes, kind.messages(n), kind.bytes(n))
+            table.add_row(method.label, f"{kind.nodes} x {kind.who}", rounds, *(f"{mark}{count:,}" for count in one))
+        totals = (
+            sum(k.nodes * k.iteration.messages for k in kinds),
+            sum(k.nodes * k.iteration.bytes for k in kinds),
+            sum(k.nodes * k.messages(n) for k in kinds),
+            sum(k.nodes * k.bytes(n) for k in kinds),
         )
+        table.add_row(method.label, "all", rounds, *(f"{mark}{count:,}" for count in totals), end_section=True)
     Console(width=160).print(table)
     if any(m.algorithm.network == "all_reduce" for m in experiment.methods):
         print("~ modeled: 2 (L-1)/L of the payload a node")

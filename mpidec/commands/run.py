@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -18,10 +19,10 @@ from typing import Any
 
 from mpidec import __version__
 from mpidec.config import Experiment, parse, read_table
-from mpidec.errors import InputError, RunError
+from mpidec.errors import AgreedError, InputError, RunError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
-from mpidec.recorder import Recorder, default_folder
+from mpidec.recorder import Recorder, default_folder, now
 
 TERMINAL_VARIABLE = "MPIDEC_TERMINAL"
 DIVERGED, NOT_WRITTEN, INTERRUPTED = 3, 4, 130
@@ -107,9 +108,22 @@ def _start_ranks(arguments: argparse.Namespace, experiment: Experiment) -> int:
         print(f"mpidec: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     if status != 0:
+        _note_crash(folder, status)
         kept = f"; what was recorded is in {folder}" if folder.exists() else ""
         print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
     return status
+
+
+def _note_crash(folder: Path, status: int) -> None:
+    """Set the status in run.json right: when another rank fails, rank 0 only learns that it is being ended."""
+    path = folder / "run.json"
+    try:
+        about = json.loads(path.read_text())
+        if about["status"] in ("running", "interrupted"):
+            reason = f"the ranks ended with status {status}"
+            path.write_text(json.dumps({**about, "status": "failed", "end": now(), "reason": reason}, indent=2) + "\n")
+    except (OSError, ValueError, KeyError):
+        return  # there is no such file, or no room for it: the message on the screen says the same
 
 
 def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
@@ -125,7 +139,7 @@ def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> 
             interrupted.set()
             child.send_signal(signal.SIGTERM)
         elif number == signal.SIGINT:
-            child.kill()  # the user insists
+            os.killpg(child.pid, signal.SIGKILL)  # the user insists
 
     before = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -146,9 +160,9 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
     world = World()
     try:
         status = _run_rank(world, arguments, interruption)
-    except (InputError, RunError) as error:
+    except (AgreedError, RunError) as error:
         # raised on every rank alike, so that all leave together; one of them tells
-        bad_input = isinstance(error, InputError)
+        bad_input = isinstance(error, AgreedError)
         if world.rank == 0 and launcher.promised_rank() == 0:
             interruption.finish("failed", reason=str(error))
             sys.stdout.flush()
@@ -166,6 +180,12 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
     return _leave(world, status)
 
 
+def _table_for_ranks(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    if arguments.dry_run:
+        raise InputError("--dry-run needs no ranks: call it without mpiexec")
+    return changed_table(arguments)
+
+
 def _leave(world: Any, status: int) -> int:
     """This rank's exit status: 0 where the process that started the ranks learns the real one from rank 0's file."""
     told = os.environ.get(launcher.STATUS_VARIABLE)
@@ -180,11 +200,9 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
     from mpidec.experiment import run_experiment
 
     world.together(lambda: launcher.check_promise(world.size))
-    table, _ = world.first(lambda: changed_table(arguments))
+    table, _ = world.first(lambda: _table_for_ranks(arguments))
     where = world.first(lambda: arguments.experiment.resolve().parent)
     experiment = world.together(lambda: parse(table, where, arguments.experiment.name))
-    if arguments.dry_run:
-        raise InputError("--dry-run needs no ranks: call it without mpiexec")
     folder = world.share(arguments.out or default_folder(experiment.name))
     about = world.first(lambda: _about(world))
     progress = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,12 @@ class LibraryCounters:
         if not continuous:
             self._call("MPI_T_pvar_start", self._session, handle)
         return handle, count.value
+
+
+@cache
+def library_counters() -> LibraryCounters:
+    """The counters of this process: one MPI_T session serves all methods."""
+    return LibraryCounters()
 
 
 def _loaded_library() -> c.CDLL:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from mpi4py.util.dtlib import from_numpy_dtype
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -59,7 +60,7 @@ class GraphTransport:
     @staticmethod
     def _arguments(x: Array, received: Array) -> tuple[list[Any], list[Any]]:
         # explicit counts: mpi4py's implicit ones hang at a node with no neighbors in Open MPI (ompi#14452)
-        kind = MPI._typedict[x.dtype.char]
+        kind = from_numpy_dtype(x.dtype)
         return [x, x.size, kind], [received, x.size, kind]
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import threadpoolctl
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from mpidec.errors import InputError
+from mpidec.errors import AgreedError, InputError
 from mpidec.ledger import Ledger
 from mpidec.mpi.transport import GraphTransport, MPIReducer
 
@@ -36,8 +37,8 @@ class World:
         self.local_ranks = self._ranks_on_this_host()
         self.ledger = Ledger(self.local_ranks)
         self._closing: list[Callable[[], None]] = []
-        if "OMP_NUM_THREADS" not in os.environ:
-            threadpoolctl.threadpool_limits(1)
+        threads = os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0]
+        threadpoolctl.threadpool_limits(int(threads) if threads.isdigit() else 1, user_api="blas")
 
     def __enter__(self) -> World:
         return self
@@ -59,7 +60,7 @@ class World:
     # -- agreement ------------------------------------------------------------------------------------------------
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do `work` on every rank; if it raises InputError, OSError or MemoryError on any, raise InputError on all.
+        """Do `work` on every rank; if it raises InputError, OSError or MemoryError on any, raise AgreedError on all.
 
         Other exceptions are faults of the program and end the job with their traceback.
         """
@@ -70,7 +71,7 @@ class World:
             text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         first = self._comm.allreduce(self.rank if text else self.size, op=MPI.MIN)
         if first < self.size:
-            raise InputError(self._comm.bcast(text, root=first))
+            raise AgreedError(self._comm.bcast(text, root=first))
         return result  # type: ignore[return-value]
 
     def first(self, work: Callable[[], T]) -> T:
@@ -81,9 +82,11 @@ class World:
         """Rank 0's value, at every rank."""
         data = pickle.dumps(value) if self.rank == 0 else b""
         data = self._comm.bcast(data)
+        others = self.size - 1
         if self.rank == 0:
-            self.ledger.count_collective(self.size - 1, (self.size - 1) * len(data))
+            self.ledger.count_collective(others, others * len(data), 0, 0)
             return value
+        self.ledger.count_collective(0, 0, 1, len(data))
         return pickle.loads(data)  # type: ignore[no-any-return]
 
     def deal(self, values: Sequence[T] | None) -> T:
@@ -92,16 +95,29 @@ class World:
         if self.rank == 0:
             assert values is not None
             parts = [pickle.dumps(v) for v in values]
-            self.ledger.count_collective(self.size - 1, sum(len(p) for p in parts[1:]))
-        return pickle.loads(self._comm.scatter(parts))  # type: ignore[no-any-return]
-
-    def collect(self, value: T) -> list[T] | None:
-        """Every rank's value, in order, at rank 0; None elsewhere."""
-        data = pickle.dumps(value)
+            self.ledger.count_collective(self.size - 1, sum(len(p) for p in parts[1:]), 0, 0)
+        part = self._comm.scatter(parts)
         if self.rank != 0:
-            self.ledger.count_collective(1, len(data))
-        parts = self._comm.gather(data)
-        return None if parts is None else [pickle.loads(p) for p in parts]
+            self.ledger.count_collective(0, 0, 1, len(part))
+        return pickle.loads(part)  # type: ignore[no-any-return]
+
+    def stream(self, value: T, take: Callable[[int, T], None]) -> None:
+        """Hand every rank's value to `take(rank, value)` at rank 0, in order, one at a time.
+
+        Rank 0 never holds more than its own and one other: those of the whole network may not fit on it.
+        """
+        if self.rank != 0:
+            self._comm.recv(source=0)  # a ticket, so that messages do not pile up at rank 0
+            data = pickle.dumps(value)
+            self._comm.send(data, dest=0)
+            self.ledger.count_collective(1, len(data), 0, 0)
+            return
+        take(0, value)
+        for rank in range(1, self.size):
+            self._comm.send(None, dest=rank)
+            data = self._comm.recv(source=rank)
+            self.ledger.count_collective(0, 0, 1, len(data))
+            take(rank, pickle.loads(data))
 
     # -- metrics --------------------------------------------------------------------------------------------------
 
@@ -119,41 +135,33 @@ class World:
         result = np.empty_like(x)
         self._comm.Allreduce(x, result, op=op)
         if self.size > 1:
-            self.ledger.count_collective(1, x.nbytes)
+            self.ledger.count_collective(1, x.nbytes, 1, x.nbytes)
         return result
 
     def barrier(self) -> None:
         """Wait for all ranks."""
         self._comm.Barrier()
 
-    def gather_arrays(self, x: Array, take: Callable[[int, Array], None]) -> None:
-        """Hand every rank's `x` (one shape and dtype) to `take(rank, x)` at rank 0, one at a time.
-
-        Rank 0 never holds more than its own and one other: the network's estimates together may not fit on it.
-        """
-        x = np.asarray(x, order="C")
-        if self.rank != 0:
-            self._comm.Recv([bytearray(0), 0, MPI.BYTE], source=0)  # a ticket, so that messages do not pile up at rank 0
-            self._comm.Send(x, dest=0)
-            self.ledger.count_collective(1, x.nbytes)
-            return
-        take(0, x)
-        other = np.empty_like(x)
-        for rank in range(1, self.size):
-            self._comm.Send([bytearray(0), 0, MPI.BYTE], dest=rank)
-            self._comm.Recv(other, source=rank)
-            take(rank, other)
-
     # -- what methods talk over -----------------------------------------------------------------------------------
 
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Close what is made inside on leaving, collectively; not after an exception, which others may not share.
+
+        MPI libraries have some 2,000 communicators, and what is left open goes only with the world.
+        """
+        before = len(self._closing)
+        yield
+        self._close_to(before)
+
     def transport(self, sources: Sequence[int], destinations: Sequence[int]) -> GraphTransport:
-        """A transport on a graph of which this rank gives its own neighbors. Collective; closed with the world."""
+        """A transport on a graph of which this rank gives its own neighbors. Collective; closed with its scope."""
         transport = GraphTransport(self._comm, tuple(sources), tuple(destinations))
         self._closing.append(transport.close)
         return transport
 
     def reducer(self) -> MPIReducer:
-        """Sums over all ranks on a communicator of its own. Collective; closed with the world."""
+        """Sums over all ranks on a communicator of its own. Collective; closed with its scope."""
         comm = self._comm.Dup()
         self._closing.append(comm.Free)
         return MPIReducer(comm)
@@ -162,8 +170,9 @@ class World:
 
     def hosts(self) -> dict[str, int] | None:
         """Ranks on each host, at rank 0; None elsewhere."""
-        names = self.collect(socket.gethostname())
-        return None if names is None else {name: names.count(name) for name in dict.fromkeys(names)}
+        found: dict[str, int] = {}
+        self.stream(socket.gethostname(), lambda _, name: found.update({name: found.get(name, 0) + 1}))
+        return found if self.rank == 0 else None
 
     @staticmethod
     def library() -> str:
@@ -178,7 +187,9 @@ class World:
 
     def close(self) -> None:
         """Free all communicators. Collective."""
-        for close in reversed(self._closing):
-            close()
-        self._closing.clear()
+        self._close_to(0)
         self._comm.Free()
+
+    def _close_to(self, number: int) -> None:
+        while len(self._closing) > number:
+            self._closing.pop()()

@@ -1,5 +1,6 @@
 """Bad input: one clear sentence, a non-zero status, no hang, no traceback; plainly started and under mpirun."""
 
+import json
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ SETTINGS = {
     ),
     "no method": ({"method": []}, ["[[method]]"]),
     "unknown metric": ({"observe": {"metrics": ["sd"]}}, ["observe.metrics", "'sd'", "subspace_distance"]),
-    "a missing option": ({"problem": {"source": "files", "path": "."}}, ["problem"]),
+    "an option of another source": ({"problem": {"source": "files", "path": "."}}, ["problem (", "files)", "key 'd'"]),
 }
 
 
@@ -79,7 +80,13 @@ def test_edge_list_of_another_size_and_one_in_two_parts(tmp_path):
     file = write(tmp_path, small(graph={"topology": "edge_list", "path": "four.txt"}))
     assert_one_sentence(mpidec("run", file, cwd=tmp_path), 2, "four.txt", "3")
     done = mpidec("run", file, "--set", "graph.path=parts.txt", cwd=tmp_path)
-    assert_one_sentence(done, 2, "2", "connected")
+    assert_one_sentence(done, 2, "parts.txt", "disconnected, in 2 components")
+
+
+def test_a_missing_option(tmp_path):
+    table = small()
+    del table["problem"]["rank"]
+    assert_one_sentence(mpidec("run", write(tmp_path, table), cwd=tmp_path), 2, "'rank' is missing")
 
 
 @pytest.fixture
@@ -147,6 +154,26 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+def test_a_disk_that_fills_while_the_final_arrays_are_written(tmp_path):
+    """The first method's arrays fit, a later one's do not: the first's stay whole, and nothing speaks of a traceback."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        methods = [{"algorithm": "dif_altgdmin", "iterations": 5, "label": name} for name in ("one", "two", "three")]
+        table = small(problem={"d": 700}, method=methods)  # 34 kB of final arrays a method, written beside the former
+        done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
+        assert_one_sentence(done, 4, "cannot write", "No space left")
+        with np.load(disk / "out" / "final.npz") as final:
+            assert final["one/U"].shape == (3, 700, 2)
+        assert not (disk / "out" / "final.npz.partial").exists()
+        assert json.loads((disk / "out" / "run.json").read_text())["status"] == "failed"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_a_diverging_method_is_told_and_the_others_go_on(tmp_path):
     methods = [
         {"algorithm": "dif_altgdmin", "iterations": 40, "step_size": 1e308, "label": "wild"},
@@ -180,7 +207,16 @@ def test_a_rank_that_raises_ends_the_job_with_its_traceback(tmp_path):
     assert done.returncode not in (0, 2)
     assert "[rank 1] RuntimeError: a fault of mine" in done.stderr
     assert "[rank 0]" not in done.stderr
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "failed"
     assert rows(tmp_path / "out" / "trace.csv")[0]["step"] == "0"
+
+
+def test_an_input_error_raised_by_a_users_code_on_one_rank_ends_the_job_too(tmp_path):
+    (tmp_path / "mine.py").write_text(RAISING.replace("RuntimeError(", "mpidec.InputError("))
+    file = write(tmp_path, small(method=[{"algorithm": "mine.py:Raises", "iterations": 20}]))
+    done = mpidec("run", file, "--out", "out", cwd=tmp_path)
+    assert done.returncode not in (0, 2)
+    assert "a fault of mine" in done.stderr
 
 
 def long_run(tmp_path):

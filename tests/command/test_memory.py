@@ -18,7 +18,7 @@ from mpidec.problems import Synthetic
 with mpidec.World() as world:
     graph = mpidec.lay_graph(world, ErdosRenyi(p=0.5), MIXINGS["metropolis"], seed=0)
     problem = mpidec.load_problem(world, Synthetic(d=600, tasks=600, rank=4, samples=30), seed=0)
-    mpidec.solve(world, graph, problem, mpidec.DifAltGDmin(rounds=3), iterations=3)
+    mpidec.run(world, graph, problem, mpidec.DifAltGDmin(rounds=3), iterations=3)
     world.barrier()
     rollup = open("/proc/self/smaps_rollup").read()
     pss = 1024 * int(re.search(r"^Pss: *([0-9]+)", rollup, re.MULTILINE).group(1))

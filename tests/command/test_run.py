@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import finish, mpidec, rows, small, start, under_mpirun, write
+from commands import dry_rows, finish, mpidec, rows, small, start, under_mpirun, write
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = [
@@ -127,10 +127,17 @@ def test_dry_run_predicts_the_bytes_of_the_run(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "small.toml"]
     for method in METHODS:
-        line = next(x for x in done.stdout.splitlines() if f" {method['algorithm']} " in x)
-        cells = [c.strip().lstrip("~").replace(",", "") for c in line.strip("│ ").split("│")]
+        kinds = dry_rows(done.stdout, method["algorithm"])
         last = [r for r in rows(folder / "trace.csv") if r["method"] == method["algorithm"]][-1]
-        assert (int(cells[5]), int(cells[8])) == (int(last["bytes_max"]), int(last["bytes_total"]))
+        assert (max(k[-1] for k in kinds[:-1]), kinds[-1][-1]) == (int(last["bytes_max"]), int(last["bytes_total"]))
+        assert max(k[-2] for k in kinds[:-1]) == int(last["messages_max"])
+
+
+def test_dry_run_takes_no_time_for_rounds(tmp_path):
+    """A ring of 512: some 100,000 gossip rounds for a consensus of the initialization, which are counted, not made."""
+    done = mpidec("run", write(tmp_path, small(ranks=512, problem={"tasks": 600})), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert dry_rows(done.stdout, "dif_altgdmin")[-1][1:3] == [512 * 2 * 3, 512 * 2 * 3 * 20 * 2 * 8]
 
 
 def test_the_same_under_mpirun_and_plainly(folder, tmp_path):
@@ -240,3 +247,55 @@ def test_output_closed_early_is_no_error(tmp_path):
     )
     assert done.stdout == "algorithms\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_target_of_one_method_is_observed_for_all(first, tmp_path):
+    methods = [
+        {"algorithm": "altgdmin_allreduce", "iterations": 2000, "target": {"subspace_distance": 1e-2}, "label": "with"},
+        {"algorithm": "altgdmin_allreduce", "iterations": 10, "label": "without"},
+    ]
+    table = small(method=[methods[first], methods[1 - first]], observe={"metrics": ["loss"]})
+    done = mpidec("run", write(tmp_path, table), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    traced = rows(tmp_path / "out" / "trace.csv")
+    assert {tuple(r)[9:] for r in traced} == {("loss", "subspace_distance")}
+    assert float([r for r in traced if r["method"] == "with"][-1]["subspace_distance"]) <= 1e-2
+    assert all(float(r["subspace_distance"]) > 0 for r in traced)
+
+
+PUBLIC = """
+from dataclasses import dataclass
+from typing import NamedTuple
+from mpidec.problems import Synthetic
+
+class Offset(NamedTuple):
+    value: float
+
+@dataclass(frozen=True, kw_only=True)
+class Shifted(Synthetic):
+    'Synthetic tasks, their labels moved by what rank 0 made public.'
+    def public(self, seed):
+        return Offset(0.5)
+    def load(self, node, nodes, seed, public):
+        problem = super().load(node, nodes, seed, None)
+        problem.y += public.value
+        return problem
+"""
+
+
+def test_what_a_users_problem_makes_public_reaches_all_ranks(tmp_path):
+    """Its class is pickled on rank 0 and found again by the others."""
+    (tmp_path / "mine.py").write_text(PUBLIC)
+    table = small()
+    table["problem"] = {"kind": "mine.py:Shifted", "d": 20, "tasks": 25, "rank": 2, "samples": 10}
+    done = mpidec("run", write(tmp_path, table), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    setup = [r for r in rows(tmp_path / "out" / "ledger.csv") if r["method"] == "(set-up)"]
+    assert {r["account"] for r in setup} == {"setup"}
+    assert sum(int(r["bytes"]) for r in setup) == sum(int(r["received_bytes"]) for r in setup) > 0
+
+
+def test_no_line_of_a_table_ends_in_a_carriage_return(folder):
+    for name in ("trace.csv", "ledger.csv"):
+        assert b"\r" not in (folder / name).read_bytes()

@@ -6,7 +6,10 @@ import pytest
 from simnet import networks, run_nodes
 
 from mpidec.algorithms import ALGORITHMS
-from mpidec.algorithms.spectral import orthonormalize
+from mpidec.algorithms.spectral import SpectralStart, orthonormalize
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.topology import TOPOLOGIES
 from mpidec.network import Network
 
 
@@ -65,7 +68,7 @@ def test_identity_weights_leave_nodes_without_influence():
             problem = cases.shard(g, L)
             if g == 2:
                 problem = type(problem)(problem.X, scale * problem.y, rank=2, total_tasks=11, isotropic=True)
-            algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, rounds=2, step_size=1e-3)
+            algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, rounds=2, rounds_init=2, step_size=1e-3)
             U, _ = orthonormalize(problem.start(cases.SEED))
             state = type("S", (), {"U": U, "step_size": np.array(1e-3)})
             for k in range(5):
@@ -172,3 +175,44 @@ def test_mixing_refuses_arrays_of_two_dtypes_and_weights_of_another_degree():
         net.mix(np.ones(2), np.ones(2, np.float32))
     with pytest.raises(ValueError, match="1 neighbors want as many weights"):
         Network(net._link, 0.5, np.array([0.2, 0.3]))
+
+
+@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if issubclass(cls, SpectralStart)])
+def test_step_size_of_other_features_is_one_over_the_summed_curvatures(name):
+    L = 3
+    rows = cases.rows_of(cases.graph_of(L))
+    made = networks(ALGORITHMS[name].network, rows)
+    algorithm = cases.algorithm_of(name, L)
+
+    def node(g):
+        own = cases.shard(g, L)
+        problem = type(own)(own.X, own.y, rank=2, total_tasks=11, isotropic=False)
+        state = algorithm.init(made[g][0], problem, problem.start(cases.SEED))
+        return state.step_size, problem.curvature(state.U)
+
+    steps, curvatures = np.array(run_nodes(node, L)).T
+    sums = L * np.linalg.matrix_power(cases.dense(rows), 6) if name == "dif_altgdmin" else np.ones((L, L))
+    np.testing.assert_allclose(steps, 1 / (sums @ curvatures), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("topology", "nodes", "rounds"),
+    [
+        ("ring", 1, 1),
+        ("complete", 5, 1),
+        ("path", 6, 20),  # log 6 / -log gamma with gamma = 1 - (2 - 2 cos(pi / 6)) / 3
+        ("ring", 12, 27),  # gamma = (1 + 2 cos(pi / 6)) / 3
+        ("star", 20, 59),  # gamma = 1 - 1/20
+    ],
+)
+def test_rounds_of_the_initialization_follow_from_gamma_and_the_diameter(topology, nodes, rounds):
+    facts = graph_facts(TOPOLOGIES[topology](), MIXINGS["metropolis"], nodes, 0)
+    bound = ALGORITHMS["dif_altgdmin"]().bind(facts)
+    assert (bound.rounds_init, bound.nodes) == (rounds, nodes)
+
+
+def test_an_algorithm_that_was_not_bound_says_so():
+    net = networks("graph", cases.rows_of(cases.graph_of(1)))[0][0]
+    problem = cases.shard(0, 1)
+    with pytest.raises(ValueError, match="needs nodes and rounds_init"):
+        ALGORITHMS["dif_altgdmin"]().init(net, problem, problem.start(0))

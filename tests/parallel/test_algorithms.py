@@ -1,5 +1,7 @@
 """Algorithms on real ranks: bit for bit as on the simulated network, and as their dense oracles."""
 
+import dataclasses
+
 import cases
 import numpy as np
 import pytest
@@ -16,10 +18,11 @@ from mpidec.mpi.world import World
 from mpidec.network import Clock
 
 
-def on_real_ranks(name, world):
+def on_real_ranks(name, world, mixing="metropolis"):
     graph = cases.graph_of(world.size)
-    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], world.size, 0)
-    own = Graph(graph.neighbors(world.rank), MIXINGS["metropolis"], facts, None)
+    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS[mixing], world.size, 0)
+    facts = dataclasses.replace(facts, degree_max=int(graph.degrees.max(initial=0)))
+    own = Graph(graph.neighbors(world.rank), MIXINGS[mixing], facts)
     ledger = Ledger(world.local_ranks)
     network = make_network(world, own, ALGORITHMS[name](**cases.OPTIONS[name]), ledger, Clock())
     with ledger.charge("iterate"):
@@ -36,10 +39,11 @@ def world(request):
     comm.Free()
 
 
+@pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if cls.network == "graph"])
-def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world, name):
-    state, ledger = on_real_ranks(name, world)
-    rows = cases.rows_of(cases.graph_of(world.size))
+def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world, name, mixing):
+    state, ledger = on_real_ranks(name, world, mixing)
+    rows = cases.rows_of(cases.graph_of(world.size), mixing)
     made = networks("graph", rows)
     simulated = run_nodes(lambda g: cases.run_node(name, made[g][0], g, world.size), world.size)[world.rank]
     assert all(np.array_equal(a, b) for a, b in zip(state, simulated, strict=True))

@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 from mpidec.graph.mixing import MIXINGS
-from mpidec.graph.topology import TOPOLOGIES, adjacency
+from mpidec.graph.topology import TOPOLOGIES
 from mpidec.ledger import Ledger
 from mpidec.mpi.transport import GraphTransport
 from mpidec.mpi.world import World
@@ -45,22 +45,18 @@ def test_exchange_result_is_kept_when_the_next_one_comes(world):
 
 
 def test_mix_equals_powers_of_the_dense_matrix(world):
+    """Weights drawn at random, so that none can stand in for another."""
     rng = np.random.default_rng(5)
     L = world.size
     x = rng.standard_normal((L, 4, 3))
     z = rng.standard_normal((L, 5))
-    graph = adjacency(TOPOLOGIES["complete"](), L, 0)
-    W = np.zeros((L, L))
-    for i in range(L):
-        own, row = MIXINGS["lazy_metropolis"].row(L - 1, np.full(L - 1, L - 1), L - 1)
-        W[i, list(graph.neighbors(i))] = row
-        W[i, i] = own
-    neighbors = graph.neighbors(world.rank)
+    W = rng.random((L, L))
+    neighbors = tuple(j for j in range(L) if j != world.rank)
     net, ledger = network(world, neighbors, W[world.rank, world.rank], W[world.rank, list(neighbors)])
     mixed_x, mixed_z = net.mix(x[world.rank], z[world.rank], rounds=3)
     W3 = np.linalg.matrix_power(W, 3)
-    np.testing.assert_allclose(mixed_x, np.tensordot(W3, x, axes=1)[world.rank], rtol=0, atol=1e-14)
-    np.testing.assert_allclose(mixed_z, (W3 @ z)[world.rank], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(mixed_x, np.tensordot(W3, x, axes=1)[world.rank], rtol=1e-12)
+    np.testing.assert_allclose(mixed_z, (W3 @ z)[world.rank], rtol=1e-12)
     sent = ledger.totals("iterate")
     assert (sent.rounds, sent.messages, sent.bytes) == (3, 3 * (L - 1), 3 * (L - 1) * 17 * 8)
     assert (sent.received_messages, sent.received_bytes) == (sent.messages, sent.bytes)
@@ -153,14 +149,12 @@ def test_an_error_on_one_rank_is_the_same_input_error_on_all(world):
         world.together(work)
 
 
-def test_share_deal_collect(world):
+def test_share_and_deal(world):
     assert world.share({"a": 1} if world.rank == 0 else None) == {"a": 1}
     assert world.deal([(i, i * i) for i in range(world.size)] if world.rank == 0 else None) == (
         world.rank,
         world.rank**2,
     )
-    collected = world.collect(10 * world.rank)
-    assert collected == ([10 * i for i in range(world.size)] if world.rank == 0 else None)
 
 
 def test_maximum_takes_what_is_not_a_number_as_infinite(world):
@@ -168,7 +162,77 @@ def test_maximum_takes_what_is_not_a_number_as_infinite(world):
     assert world.maximum(np.array([value, 1.0])).tolist() == [np.inf, 1.0]
 
 
-def test_gather_arrays_hands_over_every_ranks_part_in_order(world):
+def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world):
+    world.ledger.account = "observe"
     got = []
-    world.gather_arrays(np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.copy().tolist())))
+    world.stream(np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.tolist())))
     assert got == ([(r, [float(r)] * 3) for r in range(world.size)] if world.rank == 0 else [])
+    totals = world.ledger.totals("observe")
+    assert totals.messages == (0 if world.rank == 0 else 1)
+    assert totals.received_messages == (world.size - 1 if world.rank == 0 else 0)
+    sent, received = (float(world.total(float(n))) for n in (totals.bytes, totals.received_bytes))
+    assert sent == received
+
+
+def test_a_scope_closes_what_was_made_in_it(world):
+    """More than the 2,048 communicators that MPICH has, one after the other."""
+    neighbors = ring(world)
+    for _ in range(2100 if world.size == 2 else 3):
+        with world.scope():
+            world.transport(neighbors, neighbors)
+            world.reducer()
+    assert world._closing == []
+
+
+def test_rounds_below_one_are_refused_before_any_message(world):
+    neighbors = ring(world)
+    net, ledger = network(world, neighbors, 1.0, np.zeros(len(neighbors)))
+    for rounds in (0, -3):
+        with pytest.raises(ValueError, match=f"got rounds = {rounds}, wanted at least 1"):
+            net.mix(np.ones(3), rounds=rounds)
+    assert ledger.totals("iterate").messages == 0
+
+
+def test_run_refuses_what_an_experiment_file_would(world):
+    import mpidec
+    from mpidec.errors import InputError
+    from mpidec.problems import Synthetic
+
+    graph = mpidec.lay_graph(world, TOPOLOGIES["ring"](), MIXINGS["metropolis"], seed=0)
+    problem = mpidec.load_problem(world, Synthetic(d=12, tasks=11, rank=2, samples=9), seed=0)
+    for options, more, message in (
+        ({"rounds": 0}, {}, "rounds: got 0"),
+        ({}, {"every": 0}, "every: got 0"),
+        ({}, {"target": {"accuracy": 0.9}}, "no 'accuracy'"),
+        ({}, {"iterations": 0}, "iterations: got 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mpidec.run(world, graph, problem, mpidec.DifAltGDmin(**options), **({"iterations": 3} | more))
+
+
+def test_a_users_one_sided_graph_is_refused_on_all_ranks(world):
+    from dataclasses import dataclass
+
+    import mpidec
+    from mpidec.errors import InputError
+    from mpidec.graph.topology import Structured
+
+    @dataclass(frozen=True)
+    class OneWay(Structured):
+        def neighbors(self, node, nodes):
+            return ((node + 1) % nodes,)
+
+        def degree_counts(self, nodes):
+            return {1: nodes}
+
+        def diameter(self, nodes):
+            return nodes - 1
+
+        def laplacian_ends(self, nodes):
+            return (1.0, 2.0)
+
+    if world.size == 2:  # where one way is both ways
+        assert mpidec.lay_graph(world, OneWay(), MIXINGS["metropolis"], seed=0).neighbors == (1 - world.rank,)
+        return
+    with pytest.raises(InputError, match="OneWay: node 0 of .* has the neighbors"):
+        mpidec.lay_graph(world, OneWay(), MIXINGS["metropolis"], seed=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidec.algorithms import Algorithm
-from mpidec.engine import Meter, Observer, run
+from mpidec.engine import Meter, Observer, run_loop
 from mpidec.errors import RunError
 from mpidec.ledger import Ledger
 from mpidec.network import Clock
@@ -55,7 +55,7 @@ class Problem:
 
 def solve(steps, every, algorithm=None, **more):
     observer = Observer(Alone(), Meter(Ledger(), Clock()), ["loss"], every, **more)
-    return run(algorithm or Halving(), None, Problem(), observer, steps, np.array([1.0]))
+    return run_loop(algorithm or Halving(), None, Problem(), observer, steps, np.array([1.0]))
 
 
 def test_start_every_so_often_and_the_end_are_observed():
@@ -86,8 +86,10 @@ def test_the_clock_leaves_observation_out():
 
 def test_a_start_state_takes_the_place_of_the_initialization():
     observer = Observer(Alone(), Meter(Ledger(), Clock()), ["loss"], 10)
-    outcome = run(Halving(), None, Problem(), observer, 1, np.array([1.0]), start=State(np.array([8.0])))
-    assert outcome.state.x[0] == 4.0
+    start = State(np.array([8.0]))
+    outcome = run_loop(Halving(bad=1), None, Problem(), observer, 7, np.array([1.0]), start=start, first_step=5)
+    assert [r["step"] for r in outcome.rows] == [5, 7]
+    assert outcome.state.x[0] == 2.0
 
 
 def test_results_that_cannot_be_written_end_the_run():

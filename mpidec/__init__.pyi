@@ -1,0 +1,30 @@
+"""The public names, for type checkers."""
+
+from mpidec.algorithms import (
+    Algorithm as Algorithm,
+)
+from mpidec.algorithms import (
+    AllReduceAltGDmin as AllReduceAltGDmin,
+)
+from mpidec.algorithms import (
+    DifAltGDmin as DifAltGDmin,
+)
+from mpidec.algorithms import (
+    FusionAltGDmin as FusionAltGDmin,
+)
+from mpidec.errors import InputError as InputError
+from mpidec.errors import RunError as RunError
+from mpidec.experiment import lay_graph as lay_graph
+from mpidec.experiment import load_problem as load_problem
+from mpidec.experiment import run as run
+from mpidec.graph.topology import Adjacency as Adjacency
+from mpidec.graph.topology import Drawn as Drawn
+from mpidec.graph.topology import Structured as Structured
+from mpidec.graph.topology import Topology as Topology
+from mpidec.mpi.world import World as World
+from mpidec.network import Network as Network
+from mpidec.options import Meta as Meta
+from mpidec.problems import ProblemSpec as ProblemSpec
+from mpidec.problems import TwoBlock as TwoBlock
+
+__version__: str

@@ -1,0 +1,83 @@
+"""The spectral initialization by gossip alone (arXiv 2512.22675).
+
+    total(x) = L AGREE(x, rounds_init)
+    agree(Q) = QR(total(Q at node 0, 0 elsewhere))              re-synchronization: nearly node 0's basis at every node
+
+| paper | code |
+|---|---|
+| L | nodes, the network's size, a setting filled from the graph (choice) |
+| T_con of the initialization | rounds_init, by default max(diameter, ceil(log L / log(1/gamma))) (choice) |
+
+Travels: rounds_init messages to every neighbor for each of 1 + 2 power_iterations sums, in all
+rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 more where the step follows from the curvature.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpidec.algorithms.spectral import SpectralStart, SpectralState, orthonormalize
+from mpidec.errors import InputError
+from mpidec.graph.facts import GraphFacts
+from mpidec.network import Network
+from mpidec.options import Meta
+from mpidec.problems import TwoBlock
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GossipStart(SpectralStart):
+    """The same by gossip alone, with the settings that gossip needs."""
+
+    rounds_init: (
+        Annotated[
+            int,
+            Meta(ge=1, description="gossip rounds a consensus of the initialization; none: max(diameter, mixing time)"),
+        ]
+        | None
+    ) = None
+    nodes: Annotated[int, Meta(ge=1, description="network size L in the formulas; none: the graph's")] | None = None
+
+    def bind(self, facts: GraphFacts) -> Self:
+        """Fill `nodes` and `rounds_init`, by default max(diameter, ceil(log L / log(1/gamma))).
+
+        Raises InputError for fewer rounds than the graph's diameter: some nodes would keep exact zeros.
+        """
+        rounds = self.rounds_init
+        if rounds is None:
+            slow = 0.0 < facts.gamma < 1.0 and facts.nodes > 1
+            mixing_time = math.ceil(math.log(facts.nodes) / -math.log(facts.gamma)) if slow else 1
+            rounds = max(1, facts.diameter_high, mixing_time)
+        elif rounds < facts.diameter_low:
+            raise InputError(
+                f"rounds_init = {rounds} is below the graph's diameter {facts.diameter_low}: what one node starts with "
+                f"would not reach every other; give at least {facts.diameter_high}, or leave it out"
+            )
+        return replace(self, nodes=self.nodes or facts.nodes, rounds_init=rounds)
+
+    def start_by_gossip(self, net: Network, problem: TwoBlock, x0: Array) -> SpectralState:
+        """The spectral initialization with `rounds_init` rounds of gossip for each sum. Raises ValueError when not bound."""
+        if self.nodes is None or self.rounds_init is None:
+            raise ValueError(f"{type(self).__name__} needs nodes and rounds_init: give both, or bind it to a graph's facts")
+        return self.start(_Gossip(net, self.nodes, self.rounds_init), problem, x0)
+
+
+class _Gossip:
+    """Sums and agreement by plain gossip."""
+
+    def __init__(self, net: Network, nodes: int, rounds: int) -> None:
+        self._net, self._nodes, self._rounds = net, nodes, rounds
+
+    def total(self, x: Array) -> Array:
+        result: Array = self._nodes * self._net.mix(x, rounds=self._rounds)
+        return result
+
+    def agree(self, x: Array) -> Array:
+        # the other nodes put zeros, so that the sum is node 0's basis, nearly, at every node
+        return orthonormalize(self.total(x if self._net.rank == 0 else np.zeros_like(x)))[0]

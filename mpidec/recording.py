@@ -1,0 +1,69 @@
+"""Bringing what all ranks have to rank 0's run folder, so that a failure to write there ends the run on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpidec.engine import Meter, Outcome
+from mpidec.errors import RunError
+from mpidec.ledger import LedgerRow
+from mpidec.mpi.world import World
+from mpidec.recorder import FinalArrays, Recorder
+
+SET_UP = "(set-up)"
+"""What ledger.csv calls the traffic before the first method."""
+
+
+class _Writing:
+    """Rank 0's writing among collective steps: after a failure it goes on taking part, and all hear of it at the end."""
+
+    def __init__(self, world: World, recorder: Recorder | None) -> None:
+        self._world, self._recorder = world, recorder
+        self._failure = ""
+
+    def attempt(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do the work on rank 0, unless something failed before."""
+        if self._recorder is not None and not self._failure:
+            try:
+                work(*arguments)
+            except OSError as error:
+                self._failure = f"cannot write the results into {self._recorder.folder}: {error.strerror}"
+
+    def agree(self) -> None:
+        """Raise RunError on all ranks if something failed."""
+        failure = self._world.share(self._failure)
+        if failure:
+            raise RunError(failure)
+
+
+def record_ledger(world: World, recorder: Recorder | None, label: str, rows: list[LedgerRow]) -> None:
+    """Write all ranks' ledgers under `label`, one rank's at a time. Collective; RunError on all ranks where it fails."""
+    writing = _Writing(world, recorder)
+
+    def take(rank: int, part: list[LedgerRow]) -> None:
+        assert recorder is not None
+        writing.attempt(recorder.ledger, label, rank, part)
+
+    world.stream(rows, take)
+    writing.agree()
+
+
+def record_method(world: World, recorder: Recorder | None, label: str, outcome: Outcome, meter: Meter) -> None:
+    """Write a method's ledger, end and final arrays. Collective; RunError on all ranks where rank 0 cannot."""
+    record_ledger(world, recorder, label, meter.ledger.rows(meter.library))
+    writing = _Writing(world, recorder)
+    how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
+    final = FinalArrays(recorder.folder if recorder is not None else Path())
+    for name, part in zip(outcome.state._fields, outcome.state, strict=True):
+        x = np.asarray(part)
+        writing.attempt(final.begin, f"{label}/{name}", world.size, x)
+        world.stream(x, lambda _, other: writing.attempt(final.take, other))
+    writing.attempt(final.close)
+    if recorder is not None:
+        writing.attempt(recorder.outcome, label, how)
+        final.abandon()
+    writing.agree()
