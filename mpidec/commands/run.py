@@ -104,24 +104,25 @@ def _start_ranks(arguments: argparse.Namespace, experiment: Experiment) -> int:
         if status == 0 and told.exists():
             return int(told.read_text())
     if interrupted:
+        _settle(folder, "interrupted", ("running",))
         kept = f"; what was recorded is in {folder}" if folder.exists() else ""
         print(f"mpidec: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     if status != 0:
-        _note_crash(folder, status)
+        # when another rank fails, rank 0 only learns that it is being ended, and takes that for an interruption
+        _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
         kept = f"; what was recorded is in {folder}" if folder.exists() else ""
         print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
     return status
 
 
-def _note_crash(folder: Path, status: int) -> None:
-    """Set the status in run.json right: when another rank fails, rank 0 only learns that it is being ended."""
+def _settle(folder: Path, status: str, instead_of: tuple[str, ...], **more: str) -> None:
+    """Set the status in run.json right where rank 0 had no time to, or could not know better."""
     path = folder / "run.json"
     try:
         about = json.loads(path.read_text())
-        if about["status"] in ("running", "interrupted"):
-            reason = f"the ranks ended with status {status}"
-            path.write_text(json.dumps({**about, "status": "failed", "end": now(), "reason": reason}, indent=2) + "\n")
+        if about["status"] in instead_of:
+            path.write_text(json.dumps({**about, "status": status, "end": now(), **more}, indent=2) + "\n")
     except (OSError, ValueError, KeyError):
         return  # there is no such file, or no room for it: the message on the screen says the same
 
