@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import sleep
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from mpidec.errors import AgreedError, InputError
 from mpidec.ledger import Ledger
 from mpidec.mpi.transport import GraphTransport, MPIReducer
+
+_NAP = 0.002  # seconds between two looks
 
 T = TypeVar("T")
 Array = NDArray[Any]
@@ -69,6 +72,7 @@ class World:
             result = work()
         except (InputError, OSError, MemoryError) as error:
             text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        self.gather_patiently()
         first = self._comm.allreduce(self.rank if text else self.size, op=MPI.MIN)
         if first < self.size:
             raise AgreedError(self._comm.bcast(text, root=first))
@@ -138,6 +142,15 @@ class World:
             self.ledger.count_collective(1, x.nbytes, 1, x.nbytes)
         return result
 
+    def gather_patiently(self) -> None:
+        """Wait for all ranks asleep, where one of them may have long work of its own.
+
+        A rank that waits inside MPI spins, yielding or not: 19 of them leave rank 0 a fraction of a core for its work.
+        """
+        arrival = self._comm.Ibarrier()
+        while not arrival.Test():
+            sleep(_NAP)
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         self._comm.Barrier()
@@ -187,6 +200,7 @@ class World:
 
     def close(self) -> None:
         """Free all communicators. Collective."""
+        self.gather_patiently()
         self._close_to(0)
         self._comm.Free()
 
