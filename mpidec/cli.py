@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from mpidec import __version__
 from mpidec.errors import InputError
+
+VERBS = {"run": "run", "topology": "topology", "list": "listing", "doctor": "doctor"}  # and their modules in commands/
+_BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,24 +22,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # before NumPy loads: each rank is a process of its own, and threads of several would fight for the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from mpidec.commands import doctor, listing, run, topology
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run_verb(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk shows here, not in the interpreter's last breath
+        return status
+    except (InputError, MemoryError) as error:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        print(f"mpidec: {error or 'not enough memory'}", file=sys.stderr)
+        return _BAD_INPUT
+    except BrokenPipeError:
+        _silence()  # the reader of our output (head, less) has gone: nothing is wrong, and nothing is left to say
+        return 0
+    except OSError as error:
+        _silence()
+        print(f"mpidec: {error}", file=sys.stderr)
+        return _NOT_WRITTEN
+    except KeyboardInterrupt:
+        print("mpidec: interrupted", file=sys.stderr)
+        return _INTERRUPTED
 
+
+def _run_verb(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="mpidec", description="Decentralized optimization on real MPI ranks, with every byte counted."
     )
     parser.add_argument("--version", action="version", version=f"mpidec {__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (run, topology, listing, doctor):
-        verb.add_parser(subparsers)
+    # twenty ranks that start together feel what each imports: only the verb that is asked for, where one is
+    for name in argv[:1] if argv and argv[0] in VERBS else VERBS:
+        importlib.import_module(f"mpidec.commands.{VERBS[name]}").add_parser(subparsers)
     arguments = parser.parse_args(argv)
-    try:
-        status: int = arguments.main(arguments)
-    except InputError as error:
-        sys.stdout.flush()
-        print(f"mpidec: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # the reader of our output (head, less) has gone: nothing is wrong, and nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    status: int = arguments.main(arguments)
     return status
+
+
+def _silence() -> None:
+    """Send what standard output still holds nowhere: it has no place to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -7,9 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
+
+import tomli_w
 
 from mpidec.algorithms import ALGORITHMS, Algorithm
+from mpidec.algorithms.base import NetworkKind
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.graph.mixing import MIXINGS, Mixing
@@ -20,12 +23,21 @@ from mpidec.problems import PROBLEMS, ProblemSpec
 
 Table = dict[str, Any]
 
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
+# what CSV files, the names in final.npz and a line on a terminal can hold as it is
+_LABEL = r"^(?![\s.])[^,\"/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
+
+
+def _text(pattern: str, wanted: str, description: str) -> Meta:
+    """A text's pattern, and the pattern in words."""
+    return Meta(pattern=pattern, description=description, extra={"wanted": wanted})
+
 
 @dataclass(frozen=True)
 class General:
     """The keys at the top of an experiment file."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run's folder")]
+    name: Annotated[str, _text(_NAME, "at most 100 letters, digits, . _ -, a letter first", "names the run's folder")]
     ranks: Annotated[int, Meta(ge=1, description="nodes of the network, one MPI rank each")]
     seed: Annotated[int, Meta(ge=0, description="of the graph, the data and the start")] = 0
 
@@ -45,7 +57,9 @@ class MethodChoice:
 
     algorithm: Annotated[str, Meta(description="see mpidec list algorithms, or FILE.py:CLASS")]
     iterations: Annotated[int, Meta(ge=1, description="steps at most")]
-    label: Annotated[str, Meta(pattern=r"^[^,\"\n/]+$", description="names it in tables; none: the algorithm")] | None = None
+    label: Annotated[str, _text(_LABEL, 'at most 100 without , " / \\', "its name in tables; none: the algorithm")] | None = (
+        None
+    )
     target: Annotated[dict[str, float], Meta(description="stop once each metric is as good as this")] | None = None
 
 
@@ -95,6 +109,8 @@ def read_table(path: Path) -> Table:
         raise InputError(f"cannot read {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not valid TOML: its brackets are nested too deeply") from None
 
 
 def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
@@ -132,6 +148,10 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         "method": method_tables,
         "observe": _plain(observe),
     }
+    try:
+        tomli_w.dumps(resolved)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: an option holds what TOML cannot: {error}; options are numbers, texts, lists") from None
     return Experiment(
         general.name,
         general.ranks,
@@ -156,6 +176,8 @@ def check_methods(experiment: Experiment, problem: Any, facts: GraphFacts) -> No
             method.algorithm.bind(facts)
         except InputError as error:
             raise InputError(f"method {method.label!r}: {error}") from None
+        except ValueError as error:
+            raise InputError(f"method {method.label!r} does not fit the graph: {error}") from None
     all_metrics(experiment, problem)
 
 
@@ -220,6 +242,9 @@ def _user_class(reference: str, folder: Path, base: type, where: str) -> type[An
     cls = load_class(reference, folder, where)
     if not issubclass(cls, base):
         raise InputError(f"{where}: {reference!r} is no {base.__name__}; derive it from mpidec.{base.__name__}")
+    if issubclass(cls, Algorithm) and cls.network not in get_args(NetworkKind):
+        known = ", ".join(get_args(NetworkKind))
+        raise InputError(f"{where}: {reference!r} has the network {cls.network!r}; known: {known}")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise InputError(f"{where}: {reference!r} is unfinished; it lacks: {', '.join(missing)}")

@@ -181,6 +181,7 @@ def run_loop(
         observer.world.barrier()
         meter.resume("init")
         state = algorithm.init(network, problem, x0) if start is None else start
+        _check_state(algorithm, state)
         if not np.isfinite(algorithm.estimate(state)).all():
             bad_step = k
         ending, first_bad = look(state)
@@ -196,3 +197,10 @@ def run_loop(
                 if ending is None and k < steps:
                     meter.resume("iterate")
     return Outcome(state, k, ending or "finished", observer.rows, first_bad)
+
+
+def _check_state(algorithm: Algorithm, state: Any) -> None:
+    """Raise TypeError for what could not be recorded in the end: it is better known in the beginning."""
+    numeric = isinstance(state, tuple) and hasattr(state, "_fields") and all(np.asarray(x).dtype.kind in "fciub" for x in state)
+    if not numeric:
+        raise TypeError(f"{type(algorithm).__name__}.init gave {state!r:.80}, wanted a NamedTuple of arrays of numbers")

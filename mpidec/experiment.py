@@ -19,7 +19,7 @@ from mpidec.graph.mixing import Mixing
 from mpidec.graph.topology import TOPOLOGIES, Structured, Topology, adjacency
 from mpidec.ledger import Ledger
 from mpidec.metrics import choose_metrics
-from mpidec.mpi.counters import library_counters
+from mpidec.mpi.counters import LibraryCounters, library_counters
 from mpidec.mpi.world import World
 from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
 from mpidec.options import build
@@ -96,6 +96,13 @@ def make_network(world: World, graph: Graph, algorithm: Algorithm, ledger: Ledge
     return Network(link, self_weight, weights)
 
 
+def _counters() -> LibraryCounters:
+    try:
+        return library_counters()
+    except RuntimeError as error:
+        raise InputError(f"--library-bytes: {error}") from None
+
+
 @dataclass(frozen=True)
 class Solution:
     """A method's outcome on this rank, with its ledger and meter."""
@@ -146,23 +153,33 @@ def run(
     world.ledger = ledger
     with world.scope():
         network = make_network(world, graph, ready, ledger, clock)
-        meter = Meter(ledger, clock, library_counters() if library_bytes else None)
+        meter = Meter(ledger, clock, world.together(_counters) if library_bytes else None)
         observer = Observer(world, meter, names, every, target, on_row if world.rank == 0 else None)
         outcome = run_loop(ready, network, problem, observer, iterations, problem.start(seed))
+        first = world.share(network.transcript)
+        world.together(lambda: _check_transcript(network.transcript, first, world.rank))
     return Solution(outcome, ready, meter)
+
+
+def _check_transcript(own: int, first: int, rank: int) -> None:
+    if own != first:
+        raise InputError(
+            f"ranks 0 and {rank} sent arrays of different sizes or types in the same exchange, and what came of it means "
+            "nothing; a method sends the same shapes in the same order at every node"
+        )
 
 
 def run_experiment(
     world: World,
     experiment: Experiment,
-    folder: Path,
+    folder: Path | None,
     about: dict[str, Any],
     *,
     library_bytes: bool = False,
     progress: Any = None,
     on_recorder: Callable[[Recorder], None] | None = None,
 ) -> list[str]:
-    """Run all methods of an experiment and record them in `folder`. Collective.
+    """Run all methods of an experiment and record them in `folder`, or a new one under runs. Collective.
 
     Returns a sentence for each method that diverged (on all ranks). `progress` (rank 0) hears of methods and rows;
     `on_recorder` (rank 0) gets the recorder as soon as there is one. Raises InputError before the first message of an
@@ -238,6 +255,11 @@ def _references(world: World, problem: Any) -> dict[str, float]:
 
 def _divergence(method: Method, solution: Solution) -> str:
     step_size = getattr(solution.outcome.state, "step_size", None)
+    if step_size is not None and not np.isfinite(step_size):
+        return (
+            f"method {method.label!r}: its initialization found no step size (it came out {float(step_size):g}); see whether "
+            "the labels are all zero, or give step_size"
+        )
     size = "" if step_size is None else f" (it was {float(step_size):.3g})"
     return (
         f"method {method.label!r}: an estimate became non-finite at step {solution.outcome.bad_step}; the step size is the "

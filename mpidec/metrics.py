@@ -96,9 +96,10 @@ METRICS: dict[str, Metric] = {
 
 
 def leading(names: Iterable[str]) -> list[str]:
-    """Of the recorded names, the metrics that tell how well a method did: error and accuracy, else the first there is."""
+    """Of the recorded names, the metrics that tell how well a method did: error and accuracy, else loss, else any."""
     recorded = [name for name in names if name in METRICS]
-    return [n for n in ("subspace_distance", "accuracy") if n in recorded] or recorded[:1]
+    best = [n for n in recorded if n in ("subspace_distance", "accuracy")]
+    return best or [n for n in recorded if n == "loss"] or recorded[:1]
 
 
 def choose_metrics(names: Sequence[str] | None, problem: Any) -> list[str]:

@@ -77,6 +77,8 @@ class Link:
         self.transport = transport
         self.clock = clock
         self._channel = ledger.channel(transport.destinations, transport.sources)
+        self.transcript = 0
+        """A hash of sizes and types exchanged so far, in order: the same on all nodes of a method that is well made."""
         self._buffers: dict[tuple[int, np.dtype[Any]], Array] = {}
 
     def pack(self, *arrays: Array) -> Array:
@@ -108,6 +110,7 @@ class Link:
         received = self.transport.exchange(flat)
         self.clock.comm += perf_counter() - start
         self._channel.count(flat.nbytes)
+        self.transcript = hash((self.transcript, flat.size, flat.dtype.num))
         return received
 
 
@@ -132,6 +135,11 @@ class Network:
     def degree(self) -> int:
         """The number of neighbors."""
         return len(self.neighbors)
+
+    @property
+    def transcript(self) -> int:
+        """See `Link.transcript`."""
+        return self._link.transcript
 
     def exchange(self, x: Array) -> Array:
         """One round: send x to every neighbor, return (degree, *x.shape), neighbors ascending, a new array."""
@@ -181,6 +189,11 @@ class FusionCenter:
         self.rank = up.transport.rank
         self._is_hub = self.rank == hub
 
+    @property
+    def transcript(self) -> int:
+        """See `Link.transcript`."""
+        return hash((self._up.transcript, self._down.transcript))
+
     def at_hub(self, x: Array, compute: Callable[[Array], Array]) -> Array:
         """Send x to the hub; the hub applies `compute` to the sum over all nodes and sends the result, of x's shape, back.
 
@@ -213,6 +226,8 @@ class AllReduce:
         self._ledger = ledger
         self.rank = rank
         self.clock = clock
+        self.transcript = 0
+        """See `Link.transcript`."""
 
     def total(self, x: Array) -> Array:
         """The sum of x over all nodes, at every node."""
@@ -222,6 +237,7 @@ class AllReduce:
         self.clock.comm += perf_counter() - start
         size = self._reducer.size
         # reduce-scatter and all-gather round a ring: 2 (L-1) messages of 1/L of the payload each
+        self.transcript = hash((self.transcript, x.size, x.dtype.num))
         messages, nbytes = 2 * (size - 1), round(2 * x.nbytes * (size - 1) / size)
         self._ledger.count_collective(messages, nbytes, messages, nbytes)
         return result

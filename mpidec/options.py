@@ -27,6 +27,9 @@ from mpidec.errors import InputError
 
 T = TypeVar("T")
 
+LARGEST = 2**53
+"""No whole number in an experiment file may be larger: beyond it, floats and other programs lose count."""
+
 __all__ = ["Meta", "Option", "build", "choose", "describe", "load_class"]
 
 
@@ -56,9 +59,9 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Make the frozen dataclass `cls` from a table of values.
 
     Raises InputError with the place (`where.key`) for an unknown key, a missing one, a wrong type, a number out of
-    bounds or not finite, and for whatever ValueError the class's own `__post_init__` raises.
+    bounds or not finite, and for whatever the class's own `__post_init__` raises.
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls, where)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -76,6 +79,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
+    except Exception as error:  # a user's class may raise anything
+        raise InputError(f"{where}: {cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def describe(cls: type) -> list[Option]:
@@ -99,7 +104,11 @@ def load_class(reference: str, folder: Path, where: str) -> type:
     """
     file, _, name = reference.rpartition(":")
     path = (folder / file).resolve()
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"{where}: cannot look for {path}: {error.strerror}") from None
+    if not there:
         raise InputError(f"{where}: no file {path}; {reference!r} is read as FILE.py:CLASS, relative to {folder}")
     # the same on every rank, so that what one rank pickles another finds
     module_name = f"mpidec_user_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
@@ -109,7 +118,7 @@ def load_class(reference: str, folder: Path, where: str) -> type:
     sys.modules[module_name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{where}: {path} does not load: {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
@@ -125,10 +134,24 @@ def _convert(value: Any, hint: Any, place: str) -> Any:
     try:
         result = msgspec.convert(value, hint)
     except msgspec.ValidationError:
-        raise InputError(f"{place}: got {value!r}, wanted {_type_name(hint)}") from None
+        wanted = _type_name(hint) + "".join(f", {m.extra['wanted']}" for m in _metas(hint) if m.extra)
+        raise InputError(f"{place}: got {value!r}, wanted {wanted}") from None
+    except TypeError:
+        raise InputError(f"{place}: {_type_name(hint)} is no type that an option can have") from None
+    if isinstance(result, int) and abs(result) > LARGEST:
+        raise InputError(f"{place}: got {value!r}, wanted at most {LARGEST}")
     if isinstance(result, float) and not math.isfinite(result):
         raise InputError(f"{place}: got {value!r}, wanted a finite number")
     return result
+
+
+def _hints(cls: type, where: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception as error:  # a user's annotations may be anything
+        raise InputError(
+            f"{where}: the annotations of {cls.__name__} cannot be read: {type(error).__name__}: {error}"
+        ) from None
 
 
 def _nearest(name: object, known: Iterable[str]) -> str:

@@ -37,7 +37,7 @@ def override(table: Table, settings: Sequence[str]) -> tuple[Table, list[str]]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -46,7 +46,7 @@ def _put(table: Any, keys: tuple[str, ...], value: Any, setting: str) -> None:
         here = ".".join(keys[:i]) or "the experiment"
         last = i == len(keys) - 1
         if isinstance(table, list):
-            if not key.isdigit() or int(key) >= len(table):
+            if not key.isdecimal() or int(key) >= len(table):
                 raise InputError(f"--set {setting!r}: {here} has entries 0 to {len(table) - 1}, got {key!r}")
             index: Any = int(key)
         elif isinstance(table, dict):

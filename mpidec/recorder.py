@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,31 +48,59 @@ def default_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 
+def check_new(folder: Path) -> None:
+    """Raise InputError where something of this name is there, or a folder could not be."""
+    try:
+        folder.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
+    raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out")
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a new content in place whole: by renaming a finished copy, or, on a full disk, into the blocks that it has.
+
+    Raises OSError where neither goes; the former content stays.
+    """
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        if not path.exists():
+            raise
+        with path.open("r+b", buffering=0) as file:
+            before = file.read()
+            try:
+                _write_all(file, 0, data)
+            except OSError:
+                _write_all(file, 0, before)
+                raise
+
+
 class Recorder:
     """Writes experiment.toml, run.json, trace.csv, ledger.csv and final.npz into a new folder.
 
-    Raises InputError when the folder exists or cannot be made; OSError when a write fails later. Every file is complete
+    `folder` None takes the first free one of `default_folder(name)`, the same with -2, with -3, and so on. Raises
+    InputError when the folder exists or cannot be made; OSError when a write fails later. Every file is complete
     after each call, run.json and final.npz by renaming a finished copy. `finish` may be called from another thread.
     """
 
-    def __init__(self, folder: Path, experiment: dict[str, Any], about: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, experiment: dict[str, Any], about: dict[str, Any]) -> None:
+        self.folder = _make(folder) if folder is not None else _make_next(default_folder(experiment["name"]))
         self._about = {**about, "status": "running", "start": now(), "end": None, "methods": {}}
         self._lock = threading.Lock()
         self._trace: IO[bytes] | None = None
         self._trace_columns: list[str] = []
         try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out") from None
-        except OSError as error:
-            raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
-        try:
-            self._replace("experiment.toml", tomli_w.dumps(experiment).encode())
+            replace(self.folder / "experiment.toml", tomli_w.dumps(experiment).encode())
             self._write_about()
-            (folder / "ledger.csv").write_text(_line(LEDGER_COLUMNS))
+            replace(self.folder / "ledger.csv", _line(LEDGER_COLUMNS).encode())
         except OSError as error:
-            raise InputError(f"cannot write into {folder}: {error.strerror}; give another --out") from None
+            raise InputError(f"cannot write into {self.folder}: {error.strerror}; give another --out") from None
 
     def row(self, method: str, row: Row) -> None:
         """Add one observation to trace.csv."""
@@ -107,13 +136,30 @@ class Recorder:
                 self._write_about()
 
     def _write_about(self) -> None:
-        self._replace("run.json", json.dumps(self._about, indent=2, default=str).encode() + b"\n")
+        replace(self.folder / "run.json", json.dumps(self._about, indent=2, default=str).encode() + b"\n")
 
-    def _replace(self, name: str, data: bytes) -> None:
-        path = self.folder / name
-        temporary = path.with_name(name + ".partial")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+
+def _make(folder: Path) -> Path:
+    check_new(folder)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
+    return folder
+
+
+def _make_next(folder: Path) -> Path:
+    """A folder of this name or the next: runs that start in the same second each get their own."""
+    for i in count(1):
+        numbered = folder if i == 1 else folder.with_name(f"{folder.name}-{i}")
+        try:
+            numbered.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"cannot make the output folder {numbered}: {error.strerror}; give --out") from None
+        return numbered
+    raise AssertionError  # a count has no end
 
 
 class FinalArrays:
@@ -171,13 +217,20 @@ class FinalArrays:
 
 def _append(file: IO[bytes], line: str) -> None:
     """Write a line whole or not at all: a full disk takes a part of it, which is taken back."""
-    data, start = line.encode(), file.tell()
+    start = file.seek(0, os.SEEK_END)
     try:
-        while data:
-            data = data[file.write(data) :]
+        _write_all(file, start, line.encode())
     except OSError:
         file.truncate(start)
         raise
+
+
+def _write_all(file: IO[bytes], start: int, data: bytes) -> None:
+    """Write from `start` on and end the file there; raises OSError with a part written."""
+    file.seek(start)
+    while data:
+        data = data[file.write(data) :]
+    file.truncate()
 
 
 def _number(value: Any) -> Any:

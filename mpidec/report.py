@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from mpidec.engine import Row
 from mpidec.metrics import METRICS, leading
@@ -22,18 +24,18 @@ _DRAW_EVERY = 0.1  # seconds between two drawings of the bar
 
 
 class Progress:
-    """A live bar on a terminal of `terminal` columns, else a line now and then. Draws only when told of a row."""
+    """A live bar on a terminal of `columns` columns, else a line now and then. Draws only when told of a row."""
 
-    def __init__(self, terminal: str | None) -> None:
+    def __init__(self, columns: int | None) -> None:
         self._last = -1e9
         self._label, self._steps = "", 0
         self._bar: Bar | None = None
-        if terminal is not None:
-            console = Console(force_terminal=True, width=int(terminal), file=sys.stderr)
+        if columns is not None:
+            console = Console(force_terminal=True, width=columns, file=sys.stderr)
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.completed}/{task.total}  {task.fields[news]}"),
+                TextColumn("{task.completed}/{task.total}  {task.fields[news]}", markup=False),
                 TimeElapsedColumn(),
                 console=console,
                 auto_refresh=False,  # a thread that draws would take time from the rank it lives on
@@ -82,37 +84,54 @@ def modeled_methods(folder: Path) -> set[str]:
         return {r["method"] for r in csv.DictReader(file) if r["basis"] == "modeled" and r["account"] in charged}
 
 
-def print_table(folder: Path, figures: list[Path], terminal: str | None) -> None:
-    """The closing table of a run, from its folder, and where the pictures lie; `terminal` as for Progress."""
+def print_table(folder: Path, columns: int | None) -> None:
+    """The closing table of a run, from its folder, on a terminal of `columns` columns or in a log; rank 0 only.
+
+    Where it is too wide for the terminal, each method's figures stand one below the other.
+    """
     trace, modeled = read_trace(folder), modeled_methods(folder)
     about: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    shown = leading(next(iter(trace.values()))[-1])
-    library = "library_bytes_max" in next(iter(trace.values()))[-1]
-    table = Table(title=f"{about['ranks']} nodes, {folder}", title_justify="left")
-    table.add_column("method", no_wrap=True)
-    names = ["iterations", *(f"final\n{n.replace('_', ' ')}" for n in shown), "rounds", "bytes of the\nbusiest node"]
+    names, rows = _closing_rows(trace, modeled)
+    # some launchers give a rank a terminal of its own, of no known width: what counts is the user's
+    console = Console(
+        force_terminal=columns is not None,
+        width=columns or 200,
+        color_system="auto" if columns is not None else None,
+        highlight=False,
+        markup=False,
+    )
+    table = Table(title=Text(f"{about['ranks']} nodes, {folder}"), title_justify="left")
+    for i, name in enumerate(names):
+        table.add_column(Text(name), justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
+        console.print(table)
+    else:
+        console.print(f"{about['ranks']} nodes, {folder}", soft_wrap=True)
+        for row in rows:
+            console.print(f"\n{row[0]}", soft_wrap=True)
+            for name, cell in zip(names[1:], row[1:], strict=True):
+                console.print(f"  {' '.join(name.split()):30}  {cell}", soft_wrap=True)
+    if modeled:
+        console.print("~ modeled: 2 (L-1)/L of the payload a node; --library-bytes counts what the library sends")
+    for name, value in about.get("references", {}).items():
+        console.print(f"{name.replace('_', ' ')}: {value:.4f}")
+
+
+def _closing_rows(trace: dict[str, list[dict[str, float]]], modeled: set[str]) -> tuple[list[str], list[list[str]]]:
+    """The closing table's columns and cells, from each method's last observation."""
+    newest = next(iter(trace.values()))[-1]
+    shown, library = leading(newest), "library_bytes_max" in newest
+    names = ["method", "iterations", *(f"final\n{n.replace('_', ' ')}" for n in shown), "rounds", "bytes of the\nbusiest node"]
     names += ["bytes\nin all", *(["library's count\nin all"] if library else []), "seconds"]
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for label, rows in trace.items():
-        last = rows[-1]
+    rows = []
+    for label, observed in trace.items():
+        last = observed[-1]
         mark = "~" if label in modeled else ""
         cells = [label, f"{last['step']:.0f}"]
         cells += [f"{last[n]:.4f}" if METRICS[n].higher_is_better else f"{last[n]:.2e}" for n in shown]
         cells += [f"{last['rounds']:.0f}", f"{mark}{last['bytes_max']:,.0f}", f"{mark}{last['bytes_total']:,.0f}"]
         cells += [f"{last['library_bytes_total']:,.0f}"] if library else []
-        table.add_row(*cells, f"{last['seconds']:.2f}")
-    # some launchers give a rank a terminal of their own, of no known width: what counts is the user's
-    console = Console(
-        force_terminal=terminal is not None,
-        width=int(terminal) if terminal else 150,
-        color_system="auto" if terminal is not None else None,
-        highlight=False,
-    )
-    console.print(table)
-    if modeled:
-        console.print("~ modeled: 2 (L-1)/L of the payload a node; --library-bytes counts what the library sends")
-    for name, value in about.get("references", {}).items():
-        console.print(f"{name.replace('_', ' ')}: {value:.4f}")
-    for figure in figures:
-        console.print(f"picture: {figure}", soft_wrap=True)
+        rows.append([*cells, f"{last['seconds']:.2f}"])
+    return names, rows

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mpidec import __version__
+from mpidec.commands.handover import Handover
 from mpidec.config import Experiment, parse, read_table
 from mpidec.errors import AgreedError, InputError, RunError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
-from mpidec.recorder import Recorder, default_folder, now
+from mpidec.recorder import Recorder
 
-TERMINAL_VARIABLE = "MPIDEC_TERMINAL"
 DIVERGED, NOT_WRITTEN, INTERRUPTED = 3, 4, 130
+_LOOK_EVERY = 1.0  # seconds between two looks whether the process that started the ranks is there
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,13 +58,20 @@ def main(arguments: argparse.Namespace) -> int:
         from mpidec.commands.dry_run import show
 
         return show(experiment)
-    return _start_ranks(arguments, experiment)
+    from mpidec.commands.start import start_ranks
+
+    return start_ranks(experiment, arguments.experiment.name, arguments.out, arguments.library_bytes)
 
 
 def load(arguments: argparse.Namespace) -> tuple[Experiment, list[str]]:
     """The experiment that the command line describes, and notes on settings left out."""
     table, notes = changed_table(arguments)
-    return parse(table, arguments.experiment.resolve().parent, arguments.experiment.name), notes
+    return parse(table, folder_of(arguments.experiment), arguments.experiment.name), notes
+
+
+def folder_of(experiment: Path) -> Path:
+    """Where relative paths in an experiment file start: its folder, or the current one for what is piped in."""
+    return experiment.resolve().parent if experiment.is_file() else Path.cwd()
 
 
 def changed_table(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -79,88 +84,17 @@ def changed_table(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[s
     return override(read_table(arguments.experiment), settings)
 
 
-# -- the process that starts the ranks --------------------------------------------------------------------------------
-
-
-def _start_ranks(arguments: argparse.Namespace, experiment: Experiment) -> int:
-    folder = arguments.out or default_folder(experiment.name)
-    if folder.exists():
-        raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out")
-    library = launcher.family(launcher.library_version())
-    found = launcher.find_launcher(library)
-    program = [sys.executable, "-m", "mpidec", "run", str(arguments.experiment), "--out", str(folder)]
-    for setting in arguments.set:
-        program += ["--set", setting]
-    program += ["-n", str(experiment.ranks), "--seed", str(experiment.seed)]
-    program += ["--library-bytes"] if arguments.library_bytes else []
-    command = launcher.command(found, experiment.ranks, program, arguments.library_bytes)
-    environment = launcher.environment(found, experiment.ranks)
-    if sys.stdout.isatty():
-        environment[TERMINAL_VARIABLE] = str(os.get_terminal_size().columns)
-    with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
-        told = Path(scratch) / "status"
-        environment[launcher.STATUS_VARIABLE] = str(told)
-        status, interrupted = run_and_forward_signals(command, environment)
-        if status == 0 and told.exists():
-            return int(told.read_text())
-    if interrupted:
-        _settle(folder, "interrupted", ("running",))
-        kept = f"; what was recorded is in {folder}" if folder.exists() else ""
-        print(f"mpidec: interrupted{kept}", file=sys.stderr)
-        return INTERRUPTED
-    if status != 0:
-        # when another rank fails, rank 0 only learns that it is being ended, and takes that for an interruption
-        _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
-        kept = f"; what was recorded is in {folder}" if folder.exists() else ""
-        print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
-    return status
-
-
-def _settle(folder: Path, status: str, instead_of: tuple[str, ...], **more: str) -> None:
-    """Set the status in run.json right where rank 0 had no time to, or could not know better."""
-    path = folder / "run.json"
-    try:
-        about = json.loads(path.read_text())
-        if about["status"] in instead_of:
-            path.write_text(json.dumps({**about, "status": status, "end": now(), **more}, indent=2) + "\n")
-    except (OSError, ValueError, KeyError):
-        return  # there is no such file, or no room for it: the message on the screen says the same
-
-
-def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
-    """Run the launcher in a process group of its own; pass Ctrl-C and SIGTERM on to it, once. (status, interrupted)."""
-    try:
-        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-    except OSError as error:
-        raise InputError(f"cannot start {command[0]}: {error.strerror}; mpidec doctor tells more") from None
-    interrupted = threading.Event()
-
-    def forward(number: int, _: Any) -> None:
-        if not interrupted.is_set():
-            interrupted.set()
-            child.send_signal(signal.SIGTERM)
-        elif number == signal.SIGINT:
-            os.killpg(child.pid, signal.SIGKILL)  # the user insists
-
-    before = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        status = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return (status if status >= 0 else 128 - status), interrupted.is_set()
-
-
 # -- a rank -----------------------------------------------------------------------------------------------------------
 
 
 def _be_a_rank(arguments: argparse.Namespace) -> int:
-    interruption = _Interruption()
+    handover = Handover.received()
+    interruption = _Interruption(handover)
     from mpidec.mpi.world import World  # starts MPI
 
     world = World()
     try:
-        status = _run_rank(world, arguments, interruption)
+        status = _run_rank(world, arguments, interruption, handover)
     except (AgreedError, RunError) as error:
         # raised on every rank alike, so that all leave together; one of them tells
         bad_input = isinstance(error, AgreedError)
@@ -169,7 +103,7 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
             sys.stdout.flush()
             print(f"mpidec: {error}", file=sys.stderr, flush=True)
         world.barrier()
-        return _leave(world, 2 if bad_input else NOT_WRITTEN)
+        return _leave(world, 2 if bad_input else NOT_WRITTEN, handover)
     except BaseException:
         # a fault on this rank alone: the others wait for it in an exchange and would for ever
         interruption.finish("failed", reason=f"rank {world.rank} raised an exception")
@@ -178,7 +112,7 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
         world.abort(1)
         raise
     world.close()
-    return _leave(world, status)
+    return _leave(world, status, handover)
 
 
 def _table_for_ranks(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -187,69 +121,76 @@ def _table_for_ranks(arguments: argparse.Namespace) -> tuple[dict[str, Any], lis
     return changed_table(arguments)
 
 
-def _leave(world: Any, status: int) -> int:
-    """This rank's exit status: 0 where the process that started the ranks learns the real one from rank 0's file."""
-    told = os.environ.get(launcher.STATUS_VARIABLE)
-    if told is None:
+def _leave(world: Any, status: int, handover: Handover | None) -> int:
+    """This rank's exit status: 0 where the process that started the ranks learns the real one from rank 0.
+
+    A launcher whose ranks exit with statuses of their own talks of a crash.
+    """
+    if handover is None:
         return status
     if world.rank == 0:
-        Path(told).write_text(str(status))
+        handover.answer("status", str(status))
     return 0
 
 
-def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interruption) -> int:
+def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interruption, handover: Handover | None) -> int:
     from mpidec.experiment import run_experiment
 
     world.together(lambda: launcher.check_promise(world.size))
     table, _ = world.first(lambda: _table_for_ranks(arguments))
-    where = world.first(lambda: arguments.experiment.resolve().parent)
+    where = world.first(lambda: folder_of(arguments.experiment))
     experiment = world.together(lambda: parse(table, where, arguments.experiment.name))
-    folder = world.share(arguments.out or default_folder(experiment.name))
-    about = world.first(lambda: _about(world))
+    facts = handover.facts() if handover is not None and world.rank == 0 else None
+    about = world.first(lambda: _about(world, facts.command if facts else shlex.join(["mpidec", *sys.argv[1:]])))
     progress = None
     if world.rank == 0:
         from mpidec.report import Progress
 
-        progress = Progress(os.environ.get(TERMINAL_VARIABLE))
+        progress = Progress(facts.bar if facts else None)
+
+    def on_recorder(recorder: Recorder) -> None:
+        interruption.watch(recorder)
+        if handover is not None:
+            handover.answer("folder", str(recorder.folder))
+
     diverged = run_experiment(
         world,
         experiment,
-        folder,
+        arguments.out,
         about,
         library_bytes=arguments.library_bytes,
         progress=progress,
-        on_recorder=interruption.watch,
+        on_recorder=on_recorder,
     )
-    if world.rank == 0 and progress is not None:
+    if world.rank == 0 and progress is not None and interruption.recorder is not None:
         progress.close()
         interruption.finish("diverged" if diverged else "finished", diverged=diverged)
         try:
-            _show(folder, diverged)
+            _show(interruption.recorder.folder, diverged, facts.table if facts else None)
         except OSError as error:
             # the other ranks are done: this one leaves as they do, with a status of its own
-            print(f"mpidec: cannot draw the pictures in {folder}: {error.strerror}", file=sys.stderr, flush=True)
+            print(f"mpidec: cannot show the results: {error}", file=sys.stderr, flush=True)
             return NOT_WRITTEN
     return DIVERGED if diverged else 0
 
 
-def _show(folder: Path, diverged: list[str]) -> None:
+def _show(folder: Path, diverged: list[str], columns: int | None) -> None:
     from mpidec.plots import save_figures
     from mpidec.report import print_table
 
-    print_table(folder, save_figures(folder), os.environ.get(TERMINAL_VARIABLE))
+    print_table(folder, columns)
+    for figure in save_figures(folder):
+        print(f"picture: {figure}", flush=True)
     for sentence in diverged:
         print(f"mpidec: {sentence}", file=sys.stderr, flush=True)
 
 
-def _about(world: Any) -> dict[str, Any]:
+def _about(world: Any, command: str) -> dict[str, Any]:
+    from importlib.metadata import version
+
     packages = ("mpi4py", "numpy", "scipy", "networkx")
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        state = subprocess.run(git, capture_output=True, text=True, timeout=10, check=False).stdout.strip() or None
-    except (OSError, subprocess.TimeoutExpired):
-        state = None
     return {
-        "command": shlex.join(["mpidec", *sys.argv[1:]]),
+        "command": command,
         "versions": {
             "mpidec": __version__,
             "python": platform.python_version(),
@@ -260,38 +201,67 @@ def _about(world: Any) -> dict[str, Any]:
         "cores": launcher.cores(),
         "blas_threads": os.environ.get("OMP_NUM_THREADS"),
         "platform": platform.platform(),
-        "git": state,
+        "git": _git_state(),
     }
+
+
+def _git_state() -> str | None:
+    """The commit of the repository that this package's own files are in, if they are in one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        for arguments in (
+            ["ls-files", "--error-unmatch", Path(__file__).name],
+            ["describe", "--always", "--dirty", "--abbrev=12"],
+        ):
+            done = subprocess.run([*git, *arguments], capture_output=True, text=True, timeout=10, check=False)
+            if done.returncode != 0:
+                return None  # no repository, or that of something the package is installed in
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 class _Interruption:
     """Ends this rank on Ctrl-C or SIGTERM with the run folder in order, even while it waits inside MPI.
 
     Python's own handlers wait for MPI to return, which it may not once other ranks are gone. So the signals are blocked
-    before MPI starts threads, and a thread waits for them; rank 0's thread closes run.json.
+    before MPI starts threads, and a thread waits for them; rank 0's thread closes run.json. The end of the process that
+    started the ranks counts as a signal too: killed outright, it had no time to send one.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
-        self._recorder: Recorder | None = None
+    def __init__(self, handover: Handover | None) -> None:
+        self.recorder: Recorder | None = None
+        self._starter = handover.facts().pid if handover is not None else None
         signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
         threading.Thread(target=self._wait, daemon=True).start()
 
     def watch(self, recorder: Recorder) -> None:
         """Close this recorder's run when interrupted."""
-        self._recorder = recorder
+        self.recorder = recorder
 
     def finish(self, status: str, **more: Any) -> None:
         """Write the run's end, if it is not there yet and can be written."""
-        if self._recorder is not None:
+        if self.recorder is not None:
             try:
-                self._recorder.finish(status, **more)
+                self.recorder.finish(status, **more)
             except OSError as error:
                 if status != "failed":  # whose reason is told anyhow, and may well be the same full disk
                     print(f"mpidec: cannot write run.json: {error}", file=sys.stderr, flush=True)
 
     def _wait(self) -> None:
-        signal.sigwait(self.SIGNALS)
+        while signal.sigtimedwait(self.SIGNALS, _LOOK_EVERY) is None and not self._alone():
+            pass
         self.finish("interrupted")
         os._exit(INTERRUPTED)
+
+    def _alone(self) -> bool:
+        try:
+            if self._starter is not None:
+                os.kill(self._starter, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass  # it is there, and another user's
+        return False

@@ -101,6 +101,8 @@ class WattsStrogatz(Random):
                 f"{self.name}: got degree = {self.degree}, wanted an even number: half of them on each side; "
                 f"use {self.degree - 1} or {self.degree + 1}"
             )
+        if nodes == 2:
+            raise InputError(f"{self.name}: got 2 nodes, wanted at least 3: a ring of fewer has no degree of 2")
         _below_nodes(self.name, "degree", self.degree, nodes)
 
     def _sample(self, nodes: int, rng: np.random.Generator) -> Adjacency:

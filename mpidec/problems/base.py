@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -133,4 +134,14 @@ def check_sizes(d: int, tasks: int, rank: int, samples: int) -> None:
         raise InputError(
             f"problem: {samples} samples a task cannot determine rank = {rank} coefficients; "
             f"give at least {rank} samples a task or a smaller rank"
+        )
+
+
+def check_memory(nbytes: int) -> None:
+    """Raise InputError where one node's data alone are larger than this machine's memory."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if nbytes > there:
+        raise InputError(
+            f"problem: the tasks of one node need {nbytes / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
+            "use more ranks on more machines, or fewer tasks, samples or features"
         )

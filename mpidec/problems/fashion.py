@@ -139,7 +139,7 @@ class FashionPairs(ProblemSpec):
             )
         check_sizes(self._d(images), self.tasks, self.rank, self.samples)
         for file in (images, held_out):
-            file.check_length()
+            file.check_whole()
         _labels(held_out_labels, 0)
         self._draw(_labels(labels, PUBLIC_IMAGES), 0)
 

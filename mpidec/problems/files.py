@@ -107,6 +107,8 @@ class Files(ProblemSpec):
 def _map(path: Path, ndim: int, wanted: str) -> NDArray[Any]:
     """The array of a .npy file, mapped read-only, after its header and the file's length have been looked at."""
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file of its own (a pipe or a folder cannot be mapped); write it with numpy.save")
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -49,23 +49,18 @@ class Idx:
                 m = min(size, stop - first)
                 data = _read(file, m * self.item_bytes, self)
                 yield first, np.frombuffer(data, np.uint8).reshape(m, self.item_bytes)
-            if stop == self.count and file.read(1):
+            if stop == self.count and _read(file, 1, self, at_most=True):
                 raise InputError(f"{self.path}: longer than {_wanted(self)}; is it the right file?")
 
     def all(self) -> NDArray[np.uint8]:
         """All items, (count, *shape). Raises InputError as `batches` does."""
         return np.concatenate([batch for _, batch in self.batches()]).reshape(self.count, *self.shape)
 
-    def check_length(self) -> None:
-        """Raise InputError unless the file is as long as its header promises; a sound gzip file is not decompressed."""
+    def check_whole(self) -> None:
+        """Raise InputError unless the file is as long as its header promises and, if gzipped, its checksum is right."""
         if self.path.suffix == ".gz":
-            with self.path.open("rb") as raw:
-                raw.seek(-4, 2)
-                length = int.from_bytes(raw.read(4), "little")
-            if length != self.length % 2**32:
-                # Truncated, most likely; but several gzip files in a row are one, too. Reading it tells.
-                for _ in self.batches():
-                    pass
+            for _ in self.batches():
+                pass  # the checksum stands at the end
         else:
             length = self.path.stat().st_size
             if length != self.length:
@@ -104,8 +99,8 @@ def _open(path: Path) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _read(file: BinaryIO | gzip.GzipFile, size: int, header: Idx) -> bytes:
-    """Exactly `size` bytes more."""
+def _read(file: BinaryIO | gzip.GzipFile, size: int, header: Idx, at_most: bool = False) -> bytes:
+    """Exactly `size` bytes more, or at most as many."""
     before = file.tell()
     try:
         data = file.read(size)
@@ -113,7 +108,7 @@ def _read(file: BinaryIO | gzip.GzipFile, size: int, header: Idx) -> bytes:
         raise InputError(
             f"{header.path}: truncated or damaged after {before} bytes of {_wanted(header)} ({error}); copy it again"
         ) from None
-    if len(data) < size:
+    if len(data) < size and not at_most:
         raise _wrong_length(header, before + len(data))
     return data
 

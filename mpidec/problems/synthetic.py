@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mpidec.options import Meta
-from mpidec.problems.base import ProblemSpec, check_sizes
+from mpidec.problems.base import ProblemSpec, check_memory, check_sizes
 from mpidec.problems.multitask import MultitaskRegression, stand_in
 from mpidec.problems.partition import split
 from mpidec.seeding import generator
@@ -32,8 +32,9 @@ class Synthetic(ProblemSpec):
 
     def check(self, nodes: int) -> None:
         """See `ProblemSpec.check`."""
-        split(self.tasks, nodes, 0)
+        largest = len(split(self.tasks, nodes, 0))
         check_sizes(self.d, self.tasks, self.rank, self.samples)
+        check_memory(8 * largest * self.samples * (self.d + 1))
 
     def load(self, node: int, nodes: int, seed: int, public: Any) -> MultitaskRegression:
         """Draw the node's tasks straight into its arrays."""

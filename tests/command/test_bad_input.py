@@ -2,13 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
-import time
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import assert_one_sentence, finish, mpidec, rows, small, start, under_mpirun, write
+from commands import assert_one_sentence, mpidec, rows, small, under_mpirun, write
 
 SETTINGS = {
     "unknown topology": ({"graph": {"topology": "rign"}}, ["graph.topology", "'rign'", "did you mean 'ring'", "torus"]),
@@ -29,6 +29,13 @@ SETTINGS = {
     ),
     "no method": ({"method": []}, ["[[method]]"]),
     "unknown metric": ({"observe": {"metrics": ["sd"]}}, ["observe.metrics", "'sd'", "subspace_distance"]),
+    "a label that files cannot hold": (
+        {"method": [{"algorithm": "dif_altgdmin", "iterations": 5, "label": "a\rb"}]},
+        ["method.0.label", "'a\\rb'", "at most 100 without"],
+    ),
+    "a name with a line's end": ({"name": "small\n"}, ["name", "letters, digits"]),
+    "more tasks than memory": ({"problem": {"d": 10**12}}, ["GiB", "more machines"]),
+    "a number beyond counting": ({"problem": {"d": 10**15 * 10}}, ["problem", "at most 9007199254740992"]),
     "an option of another source": ({"problem": {"source": "files", "path": "."}}, ["problem (", "files)", "key 'd'"]),
 }
 
@@ -41,7 +48,7 @@ def test_settings_are_refused_before_any_rank_starts(case, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-# found on the ranks: what needs the graph, the data or the world
+# found before the ranks start, or on them: what needs the graph, the data or the world
 ON_RANKS = {
     "wrong rank count for a hypercube": ({"graph": {"topology": "hypercube"}}, ["hypercube", "3"]),
     "wrong rank count for a torus": ({"graph": {"topology": "torus", "rows": 2, "cols": 2}}, ["torus", "3"]),
@@ -136,42 +143,41 @@ def test_an_output_folder_that_cannot_be_made(tmp_path):
     assert_one_sentence(done, 2, "file/out")
 
 
-def test_a_full_disk_ends_the_run_and_keeps_what_was_written(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode != 0:
+@pytest.fixture
+def disk(request, tmp_path):
+    """A file system of its own, of the size that the test is given."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", folder]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("mounting a small disk needs root")
-    try:
-        table = small(observe={"every": 1}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 2000}])
-        done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
-        assert_one_sentence(done, 4, "cannot write", "No space left")
-        kept = rows(disk / "out" / "trace.csv")
-        assert [int(r["step"]) for r in kept] == list(range(len(kept)))
-        assert len(kept) > 20
-        assert all(float(r["loss"]) > 0 for r in kept)  # the last row is whole
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
-def test_a_disk_that_fills_while_the_final_arrays_are_written(tmp_path):
+@pytest.mark.parametrize("disk", ["32k"], indirect=True)
+def test_a_full_disk_ends_the_run_and_keeps_what_was_written(disk, tmp_path):
+    table = small(observe={"every": 1}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 2000}])
+    done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
+    assert_one_sentence(done, 4, "cannot write", "No space left")
+    kept = rows(disk / "out" / "trace.csv")
+    assert [int(r["step"]) for r in kept] == list(range(len(kept)))
+    assert len(kept) > 20
+    assert all(float(r["loss"]) > 0 for r in kept)  # the last row is whole
+    assert json.loads((disk / "out" / "run.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("disk", ["160k"], indirect=True)
+def test_a_disk_that_fills_while_the_final_arrays_are_written(disk, tmp_path):
     """The first method's arrays fit, a later one's do not: the first's stay whole, and nothing speaks of a traceback."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        methods = [{"algorithm": "dif_altgdmin", "iterations": 5, "label": name} for name in ("one", "two", "three")]
-        table = small(problem={"d": 700}, method=methods)  # 34 kB of final arrays a method, written beside the former
-        done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
-        assert_one_sentence(done, 4, "cannot write", "No space left")
-        with np.load(disk / "out" / "final.npz") as final:
-            assert final["one/U"].shape == (3, 700, 2)
-        assert not (disk / "out" / "final.npz.partial").exists()
-        assert json.loads((disk / "out" / "run.json").read_text())["status"] == "failed"
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    methods = [{"algorithm": "dif_altgdmin", "iterations": 5, "label": name} for name in ("one", "two", "three")]
+    table = small(problem={"d": 700}, method=methods)  # 34 kB of final arrays a method, written beside the former
+    done = mpidec("run", write(tmp_path, table), "--out", str(disk / "out"), cwd=tmp_path)
+    assert_one_sentence(done, 4, "cannot write", "No space left")
+    with np.load(disk / "out" / "final.npz") as final:
+        assert final["one/U"].shape == (3, 700, 2)
+    assert not (disk / "out" / "final.npz.partial").exists()
+    assert json.loads((disk / "out" / "run.json").read_text())["status"] == "failed"
 
 
 def test_a_diverging_method_is_told_and_the_others_go_on(tmp_path):
@@ -219,30 +225,6 @@ def test_an_input_error_raised_by_a_users_code_on_one_rank_ends_the_job_too(tmp_
     assert "a fault of mine" in done.stderr
 
 
-def long_run(tmp_path):
-    table = small(observe={"every": 10}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 10_000_000}])
-    return write(tmp_path, table)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_a_usable_folder(number, tmp_path):
-    process = start([os.sys.executable, "-m", "mpidec", "run", long_run(tmp_path), "--out", "out"], tmp_path)
-    trace = tmp_path / "out" / "trace.csv"
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not (trace.exists() and len(trace.read_text().splitlines()) > 5):
-        time.sleep(0.1)
-    process.send_signal(number)
-    done = finish(process, 30)
-    assert_one_sentence(done, 130, "interrupted", "out")
-    about = (tmp_path / "out" / "run.json").read_text()
-    assert '"status": "interrupted"' in about
-    assert int(rows(trace)[-1]["step"]) >= 10
-    end, left = time.monotonic() + 10, "some"
-    while left and time.monotonic() < end:  # a process that was killed takes a moment to be gone
-        left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
-    assert left == ""
-
-
 def test_sizes_that_disagree(tmp_path):
     file = write(tmp_path, small())
     assert_one_sentence(under_mpirun(2, "run", file, cwd=tmp_path), 2, "3 ranks", "started with 2", "-n 2")
@@ -255,6 +237,11 @@ def test_no_launcher(tmp_path):
     assert_one_sentence(done, 2, "no-such-mpiexec", "MPIDEC_MPIEXEC")
 
 
+def test_a_launcher_that_runs_nothing(tmp_path):
+    done = mpidec("run", write(tmp_path, small()), cwd=tmp_path, MPIDEC_MPIEXEC="/bin/true")
+    assert_one_sentence(done, 2, "/bin/true", "no rank ran")
+
+
 def test_files_that_are_no_experiment(tmp_path):
     assert_one_sentence(mpidec("run", "absent.toml", cwd=tmp_path), 2, "absent.toml")
     (tmp_path / "broken.toml").write_text("name = ")
@@ -262,3 +249,95 @@ def test_files_that_are_no_experiment(tmp_path):
     file = write(tmp_path, small())
     assert_one_sentence(mpidec("run", file, "--set", "method.3.rounds=5", cwd=tmp_path), 2, "0 to 0")
     assert_one_sentence(mpidec("run", file, "--set", "rounds", cwd=tmp_path), 2, "KEY.PATH=VALUE")
+
+
+def test_settings_of_no_use_on_the_command_line(tmp_path):
+    file = write(tmp_path, small())
+    assert_one_sentence(mpidec("run", file, "--set", "method.\u00b2.rounds=5", cwd=tmp_path), 2, "0 to 0")
+    assert_one_sentence(mpidec("run", file, "--set", "ranks=" + "[" * 9000, cwd=tmp_path), 2, "ranks", "int >= 1")
+    assert_one_sentence(mpidec("run", file, "--out", "x" * 300, cwd=tmp_path), 2, "output folder", "too long")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 9000)
+    assert_one_sentence(mpidec("run", "deep.toml", cwd=tmp_path), 2, "deep.toml", "nested too deeply")
+
+
+def test_an_experiment_from_a_pipe_and_files_with_odd_names(data):
+    """The experiment is read once: what runs is what was piped in, with paths from the current folder."""
+    folder, file = data
+    odd = Path(file).rename(folder / "-e.toml")
+    command = [sys.executable, "-m", "mpidec", "run", "/dev/stdin", "--out=-piped"]
+    with odd.open() as piped:
+        done = subprocess.run(command, cwd=folder, stdin=piped, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert mpidec("run", "--out=-named", "--", "-e.toml", cwd=folder).returncode == 0
+    piped, named = (rows(folder / out / "trace.csv") for out in ("-piped", "-named"))
+    assert [r["loss"] for r in piped] == [r["loss"] for r in named]
+
+
+def test_a_pipe_where_an_array_should_be(data):
+    folder, file = data
+    (folder / "X.npy").unlink()
+    os.mkfifo(folder / "X.npy")
+    assert_one_sentence(mpidec("run", file, cwd=folder), 2, "X.npy", "no file of its own")
+
+
+USERS = {
+    "a file that exits": ("import sys\nsys.exit(0)\n", ["does not load", "SystemExit"]),
+    "annotations of nothing": ("    extra: 'Nonsense' = 1\n", ["annotations", "Nonsense"]),
+    "an option of an odd type": ("    extra: complex = 1j\n", ["option", "TOML cannot"]),
+    "a fault in __post_init__": ("    def __post_init__(self):\n        1 + 'a'\n", ["Mine cannot be made", "TypeError"]),
+    "an unknown network": ("    network = 'star'\n", ["network 'star'", "fusion_center"]),
+    "a bind that refuses": ("    def bind(self, facts):\n        raise ValueError('no such graph')\n", ["no such graph"]),
+}
+HEAD = """
+from dataclasses import dataclass
+import mpidec
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(mpidec.DifAltGDmin):
+    '''Mine.'''
+"""
+
+
+@pytest.mark.parametrize("case", USERS)
+def test_a_users_class_that_cannot_be_used(case, tmp_path):
+    body, words = USERS[case]
+    (tmp_path / "mine.py").write_text(HEAD + body if body.startswith(" ") else body)
+    file = write(tmp_path, small(method=[{"algorithm": "mine.py:Mine", "iterations": 5}]))
+    assert_one_sentence(mpidec("run", file, "--out", "out", cwd=tmp_path), 2, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_types_on_two_ranks_are_found(tmp_path):
+    """The same bytes, read as other numbers: no MPI library notices, so the run must not end well."""
+    step = """
+    def step(self, net, problem, state, k):
+        net.exchange(state.U.view('f4' if net.rank else 'i8'))
+        return super().step(net, problem, state, k)
+"""
+    (tmp_path / "mine.py").write_text(HEAD + step)
+    file = write(tmp_path, small(method=[{"algorithm": "mine.py:Mine", "iterations": 5}]))
+    done = mpidec("run", file, "--out", "out", cwd=tmp_path)
+    assert_one_sentence(done, 2, "ranks 0 and 1", "different sizes or types")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "failed"
+
+
+def test_library_bytes_without_the_librarys_monitoring(tmp_path):
+    done = under_mpirun(3, "run", write(tmp_path, small()), "--library-bytes", cwd=tmp_path)
+    assert_one_sentence(done, 2, "--library-bytes", "monitoring")
+
+
+def test_labels_that_are_zero(tmp_path):
+    np.save(tmp_path / "X.npy", np.ones((6, 10, 8)))
+    np.save(tmp_path / "y.npy", np.zeros((6, 10)))
+    table = small()
+    table["problem"] = {"kind": "multitask_regression", "source": "files", "path": ".", "rank": 2}
+    assert_one_sentence(mpidec("run", write(tmp_path, table), cwd=tmp_path), 3, "no step size", "all zero")
+
+
+@pytest.mark.parametrize("verb", [["topology", "ring", "-n", "8"], ["list"], ["run", "small.toml", "--dry-run"]])
+def test_output_with_no_place_to_go(verb, tmp_path):
+    write(tmp_path, small())
+    command = [sys.executable, "-m", "mpidec", *verb]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (4, "mpidec: [Errno 28] No space left on device\n")

@@ -294,6 +294,15 @@ def test_truncation_that_its_length_hides_is_found_while_reading(folder):
 
 
 @pytest.mark.parametrize("packed", [True], indirect=True, ids=["gz"])
+def test_a_wrong_checksum_at_the_end_is_found_before_anything_is_drawn(folder, images):
+    path = folder / "train-images-idx3-ubyte.gz"
+    damaged = bytearray(gzip.compress(idx_bytes(images["train"][0]), compresslevel=0))  # stored: every byte is plain
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    refused(folder, r"train-images.*: truncated or damaged after \d+ bytes .*CRC")
+
+
+@pytest.mark.parametrize("packed", [True], indirect=True, ids=["gz"])
 def test_two_packed_files_in_a_row_are_one(folder, images):
     whole = idx_bytes(images["train"][0])
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(whole[:999]) + gzip.compress(whole[999:]))

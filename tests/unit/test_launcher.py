@@ -46,6 +46,13 @@ def test_a_launcher_of_another_family_is_passed_over(tmp_path, monkeypatch):
         launcher.find_launcher("openmpi")
 
 
+def test_a_named_launcher_of_another_family_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(launcher.LAUNCHER_VARIABLE, str(program(tmp_path, "mine", "mpirun (Open MPI) 5.0.11")))
+    assert launcher.find_launcher("openmpi").family == "openmpi"
+    with pytest.raises(InputError, match=r"names .*mine, which belongs to openmpi, but the MPI library is mpich"):
+        launcher.find_launcher("mpich")
+
+
 def test_oversubscribed_ranks_yield_under_open_mpi_and_mpich_gets_no_options(monkeypatch):
     monkeypatch.setattr(launcher, "cores", lambda: 2)
     ompi, mpich = (

@@ -1,0 +1,55 @@
+"""What `mpidec run` and the ranks it starts tell one another, through a scratch folder on the host that both are on."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+VARIABLE = "MPIDEC_HANDOVER"
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """About the process that started the ranks: what was typed, its number, and the columns of its terminals.
+
+    Columns are None where standard output (`table`) or standard error (`bar`) is no terminal. Ranks cannot look for
+    themselves: some launchers give them terminals of their own.
+    """
+
+    command: str
+    pid: int
+    table: int | None
+    bar: int | None
+
+
+class Handover:
+    """The scratch folder of one run. Ranks on other hosts have none: only rank 0 answers, which is on this one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def received() -> Handover | None:
+        """That of the process that started this rank, if one did."""
+        named = os.environ.get(VARIABLE)
+        return Handover(Path(named)) if named and (Path(named) / _FACTS).exists() else None
+
+    def give(self, facts: Facts) -> None:
+        """Tell the ranks."""
+        (self.folder / _FACTS).write_text(json.dumps(asdict(facts)))
+
+    def facts(self) -> Facts:
+        """What the ranks were told."""
+        return Facts(**json.loads((self.folder / _FACTS).read_text()))
+
+    def answer(self, name: str, text: str) -> None:
+        """Leave a text for the process that started the ranks."""
+        (self.folder / name).write_text(text)
+
+    def answered(self, name: str) -> str | None:
+        """The text that rank 0 left, if it did."""
+        path = self.folder / name
+        return path.read_text() if path.exists() else None

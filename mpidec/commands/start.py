@@ -1,0 +1,156 @@
+"""Starting the ranks of an experiment, and ending in order whatever becomes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import tomli_w
+
+from mpidec.commands.handover import VARIABLE, Facts, Handover
+from mpidec.config import Experiment
+from mpidec.errors import InputError
+from mpidec.mpi import launcher
+from mpidec.recorder import check_new, now, replace
+
+INTERRUPTED = 130
+CRASHED = 1
+# what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
+_TAKEN = (2, 3, 4, INTERRUPTED)
+
+
+def start_ranks(experiment: Experiment, source: str, out: Path | None, library_bytes: bool) -> int:
+    """Start the ranks of a checked experiment and wait for them; the exit status.
+
+    The ranks read the resolved experiment, under the file name `source`, not the user's file, which may be a pipe or may
+    change meanwhile. Raises InputError for what can be found wrong without them.
+    """
+    experiment.topology.check(experiment.ranks)
+    experiment.problem.check(experiment.ranks)
+    if out is not None:
+        check_new(out)
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
+        handover = Handover(Path(scratch))
+        handover.give(Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr)))
+        copy = Path(scratch) / "experiment" / source
+        copy.parent.mkdir()
+        copy.write_text(tomli_w.dumps(experiment.resolved))
+        program = [sys.executable, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
+        program += [*(["--library-bytes"] if library_bytes else []), "--", str(copy)]
+        command = launcher.command(found, experiment.ranks, program, library_bytes)
+        environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
+        status, interrupted = run_and_forward_signals(command, environment)
+        told, where = handover.answered("status"), handover.answered("folder")
+    if told is not None and status == 0:
+        return int(told)
+    folder = None if where is None else Path(where)
+    kept = "" if folder is None else f"; what was recorded is in {folder}"
+    if interrupted:
+        _settle(folder, "interrupted", ("running",))
+        print(f"mpidec: interrupted{kept}", file=sys.stderr)
+        return INTERRUPTED
+    if status == 0:
+        raise InputError(f"{command[0]} ended well, but no rank ran; mpidec doctor tells whether it is a launcher")
+    # when another rank fails, rank 0 only learns that it is being ended, and takes that for an interruption
+    _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
+    print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
+    return CRASHED if status in _TAKEN else status
+
+
+def _columns(stream: IO[str] | None) -> int | None:
+    """The width of the terminal that a stream is, if it is one; some report 0 and mean that they do not know."""
+    return os.get_terminal_size(stream.fileno()).columns or 80 if stream is not None and stream.isatty() else None
+
+
+def _settle(folder: Path | None, status: str, instead_of: tuple[str, ...], **more: str) -> None:
+    """Set the status in run.json right where rank 0 had no time to, or could not know better."""
+    if folder is None:
+        return
+    path = folder / "run.json"
+    try:
+        about = json.loads(path.read_text())
+        if about["status"] in instead_of:
+            replace(path, json.dumps({**about, "status": status, "end": now(), **more}, indent=2).encode() + b"\n")
+    except (OSError, ValueError, KeyError):
+        return  # there is no such file, or no room for it: the message on the screen says the same
+
+
+def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
+    """Run the launcher in a process group of its own; end it once on Ctrl-C, SIGTERM or SIGHUP. (status, interrupted)."""
+    child: subprocess.Popen[bytes] | None = None
+    interrupted = threading.Event()
+
+    def forward(number: int, _: Any) -> None:
+        if child is not None and interrupted.is_set() and number == signal.SIGINT:
+            os.killpg(child.pid, signal.SIGKILL)  # the user insists
+        elif child is not None and not interrupted.is_set():
+            child.send_signal(signal.SIGTERM)
+        interrupted.set()
+
+    # before the launcher starts: a signal in between would leave it alone; nohup's ignored SIGHUP stays ignored
+    numbers = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        with _streams() as (out, err):
+            child = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+            )
+            if interrupted.is_set():
+                child.send_signal(signal.SIGTERM)
+            status = child.wait()
+    except OSError as error:
+        raise InputError(f"cannot start {command[0]}: {error.strerror}; mpidec doctor tells more") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return (status if status >= 0 else 128 - status), interrupted.is_set()
+
+
+@contextmanager
+def _streams() -> Iterator[tuple[int | None, int | None]]:
+    """Where the launcher's standard output and error go: to terminals as they are, else by way of this process.
+
+    A launcher whose own output breaks (`mpidec run … | head`) ends the run; one whose reader stays does not.
+    """
+    ends: list[int | None] = []
+    threads = []
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and stream.isatty():
+            ends.append(None)
+            continue
+        readable, writable = os.pipe()
+        target = None if stream is None else stream.fileno()
+        threads.append(threading.Thread(target=_relay, args=(readable, target), daemon=True))
+        ends.append(writable)
+    for thread in threads:
+        thread.start()
+    try:
+        yield ends[0], ends[1]
+    finally:
+        for end in ends:
+            if end is not None:
+                os.close(end)
+        for thread in threads:
+            thread.join(5.0)  # a rank that outlives its launcher may hold the other end
+
+
+def _relay(readable: int, target: int | None) -> None:
+    """Copy all there is, dropping it once nobody takes it any more."""
+    while data := os.read(readable, 1 << 16):
+        while data and target is not None:
+            try:
+                data = data[os.write(target, data) :]
+            except OSError:
+                target = None
+    os.close(readable)
