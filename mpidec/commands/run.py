@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from mpidec import __version__
@@ -251,8 +252,11 @@ class _Interruption:
                     print(f"mpidec: cannot write run.json: {error}", file=sys.stderr, flush=True)
 
     def _wait(self) -> None:
-        while signal.sigtimedwait(self.SIGNALS, _LOOK_EVERY) is None and not self._alone():
-            pass
+        while signal.sigtimedwait(self.SIGNALS, _LOOK_EVERY) is None:
+            if self._alone():
+                if self.recorder is None:
+                    sleep(2 * _LOOK_EVERY)  # rank 0 first: a launcher that loses a rank kills the others
+                break
         self.finish("interrupted")
         os._exit(INTERRUPTED)
 
