@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 import tomli_w
@@ -119,14 +120,14 @@ def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> 
 
 @contextmanager
 def _streams() -> Iterator[tuple[int | None, int | None]]:
-    """Where the launcher's standard output and error go: to terminals as they are, else by way of this process.
+    """Where the launcher's standard output and error go: to terminals and files as they are, else by way of this process.
 
     A launcher whose own output breaks (`mpidec run … | head`) ends the run; one whose reader stays does not.
     """
     ends: list[int | None] = []
     threads = []
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and stream.isatty():
+        if stream is not None and (stream.isatty() or S_ISREG(os.fstat(stream.fileno()).st_mode)):
             ends.append(None)
             continue
         readable, writable = os.pipe()
