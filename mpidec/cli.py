@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from mpidec import __version__
 from mpidec.errors import InputError
 
-VERBS = {"run": "run", "topology": "topology", "list": "listing", "doctor": "doctor"}  # and their modules in commands/
+# and their modules in commands/
+VERBS = {"run": "run", "sweep": "sweep", "topology": "topology", "list": "listing", "doctor": "doctor"}
 _BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; return the exit status: 0 well, 2 bad input, 3 a method diverged, 4 results could not be written.
+    """Run a verb; return the exit status: 0 well, 1 a run of a sweep failed, 2 bad input, 3 a method diverged, 4 results could
+    not be written, 130 interrupted.
 
     An InputError is told in one sentence on standard error.
     """

@@ -99,12 +99,12 @@ class Experiment:
     resolved: Table
 
 
-def read_table(path: Path) -> Table:
-    """The tables of a TOML file; InputError where it cannot be read."""
+def read_table(path: Path, what: str = "experiment") -> Table:
+    """The tables of a TOML file, of an experiment or `what` else; InputError where it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no experiment file {path}") from None
+        raise InputError(f"no {what} file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:

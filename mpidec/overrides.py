@@ -1,4 +1,4 @@
-"""Changing an experiment from the command line: `--set key.path=value`."""
+"""Changing an experiment from outside its file: `--set key.path=value`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
+
+import tomli_w
 
 from mpidec.algorithms import ALGORITHMS
 from mpidec.errors import InputError
@@ -25,20 +27,38 @@ def override(table: Table, settings: Sequence[str]) -> tuple[Table, list[str]]:
     changed = deepcopy(table)
     given: set[tuple[str, ...]] = set()
     for setting in settings:
-        path, sign, text = setting.partition("=")
-        keys = tuple(path.strip().split("."))
-        if not sign or not all(keys):
-            raise InputError(f"--set {setting!r}: wanted KEY.PATH=VALUE, such as graph.topology=torus or method.0.rounds=5")
-        _put(changed, keys, _value(text.strip()), setting)
+        path, value = read_setting(setting)
+        keys = tuple(path.split("."))
+        _put(changed, keys, value, setting)
         given.add(keys)
     return changed, _drop_orphans(table, changed, given)
 
 
-def _value(text: str) -> Any:
+def read_setting(setting: str) -> tuple[str, Any]:
+    """The key path and the value of `key.path=value`; InputError where it is not of that form."""
+    path, sign, text = setting.partition("=")
+    path = path.strip()
+    if not sign or not all(path.split(".")):
+        raise InputError(f"--set {setting!r}: wanted KEY.PATH=VALUE, such as graph.topology=torus or method.0.rounds=5")
+    return path, read_value(text.strip())
+
+
+def read_value(text: str) -> Any:
+    """The value of a setting's text: TOML, or else the text itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    return table["value"] if len(table) == 1 else text  # more keys: a text of several lines
+
+
+def literal(value: Any) -> str:
+    """A value as TOML on one line, which `read_value` reads back."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return tomli_w.dumps({"value": value}).partition(" = ")[2].strip()
 
 
 def _put(table: Any, keys: tuple[str, ...], value: Any, setting: str) -> None:

@@ -140,6 +140,14 @@ def environment(launcher: Launcher, ranks: int) -> dict[str, str]:
     return result
 
 
+def sharing_cores() -> dict[str, str]:
+    """The environment for several runs side by side on this host; only Open MPI needs it.
+
+    It would bind the ranks of each run to the same first cores, and have those that wait spin where others want to work.
+    """
+    return {"PRTE_MCA_hwloc_default_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1"}
+
+
 def promised() -> tuple[str, int] | None:
     """Who started this process as one of how many ranks: (variable, number), or None when started plainly."""
     for size, rank in (

@@ -17,6 +17,7 @@ LAYERS = [
     {"algorithms", "mpi", "metrics"},
     {"predict", "engine"},
     {"recorder", "report", "plots", "config", "overrides", "recording", "experiment"},
+    {"sweep"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},

@@ -1,0 +1,71 @@
+"""runs.csv: the last row of every method of every run of a sweep, gathered from the run folders."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mpidec.overrides import literal
+from mpidec.sweep.folders import run_json, states
+from mpidec.sweep.plan import Run, Sweep
+
+Row = dict[str, Any]
+
+
+def write_table(sweep: Sweep, out: Path) -> Path:
+    """Write `out`/runs.csv from the folders alone, whole or not at all; its path. Raises OSError where it cannot.
+
+    A row a run and method: the run, its varied settings by key path, its seed and status, the method and how it ended, and
+    the columns of the last row of its trace, as far as it got; empty where there are none. Runs to do are left out. The
+    lock `out`/.lock keeps sweeps that share the folder from writing an older state over a newer one.
+    """
+    path, partial = out / "runs.csv", out / "runs.csv.partial"
+    with (out / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = table(sweep, out)
+        columns = list(dict.fromkeys(["run", *sweep.keys, "seed", "status", "method", "ending", *(k for r in rows for k in r)]))
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(partial, path)
+    return path
+
+
+def table(sweep: Sweep, out: Path) -> list[Row]:
+    """The rows of runs.csv, values as text."""
+    rows: list[Row] = []
+    for run, state in zip(sweep.runs, states(sweep, out), strict=True):
+        if state.status == "to do":
+            continue
+        varied = {key: value if isinstance(value, str) else literal(value) for key, value in run.varied.items()}
+        head = {"run": run.id, **varied, "seed": run.seed, "status": state.status}
+        # what a run has got so far, or what another run has got, is no result of this one
+        methods = [] if state.status in ("running", "blocked") else _methods(run, out)
+        rows += [{**head, **method} for method in methods] or [head]
+    return rows
+
+
+def _methods(run: Run, out: Path) -> list[Row]:
+    """Method, ending and the last row of the trace for each method that the run has come to."""
+    folder = run.folder(out)
+    try:
+        last = _last_rows(folder / "trace.csv", (folder / "trace.csv").stat().st_mtime_ns)
+    except FileNotFoundError:
+        return []
+    endings = run_json(folder).get("methods", {})
+    return [{"method": m, "ending": endings.get(m, {}).get("ending", ""), **row} for m, row in last.items()]
+
+
+@cache
+def _last_rows(trace: Path, changed: int) -> dict[str, dict[str, str]]:
+    """The last row by method; kept, since the table is written after each run. `changed` is the file's time."""
+    del changed
+    text = trace.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left a part of a line
+    return {row.pop("method"): row for row in csv.DictReader(io.StringIO(whole))}
