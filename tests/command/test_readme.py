@@ -34,8 +34,8 @@ def python_block(first_words):
 @pytest.fixture
 def checkout(tmp_path):
     """A folder laid out as the repository, its experiments made small: the commands stay as they are."""
-    for file in (ROOT / "launch" / "experiments").iterdir():
-        copy = tmp_path / "launch" / "experiments" / file.name
+    for file in (ROOT / "launch").glob("*/*.*"):
+        copy = tmp_path / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
     path = tmp_path / "launch" / "experiments" / "quickstart.toml"
@@ -56,9 +56,13 @@ def environment():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command, checkout):
-    done = finish(start(shlex.split(command), checkout, **environment()))
+    done = finish(start(shlex.split(command), checkout, **environment()), 240)
     assert done.returncode == 0, done.stderr
-    if "run" in command and "--dry-run" not in command:
+    if "sweep" in command:
+        table = rows(checkout / "runs" / "rounds" / "runs.csv")
+        assert [r["method.0.rounds"] for r in table if r["method"] == "dif_altgdmin"] == ["1", "1", "10", "10"]
+        assert {(r["status"], r["ending"], r["step"]) for r in table} == {("finished", "finished", "100")}
+    elif "run" in command and "--dry-run" not in command:
         (folder,) = (checkout / "runs").iterdir()
         assert [r["step"] for r in rows(folder / "trace.csv") if r["method"] == "dif_altgdmin"] == ["0", "10"]
     if "--plot" in command:
@@ -82,6 +86,16 @@ def test_the_experiment_file(tmp_path):
     # 8 nodes; what a node sends in an iteration is rounds * degree * d * r * 8
     for _, messages, sent, _, _ in dry_rows(done.stdout, "dif_altgdmin"):
         assert sent == messages * 600 * 4 * 8
+
+
+def test_the_sweep_file(tmp_path):
+    experiment, sweep = (block for language, block in BLOCKS if language == "toml")
+    (tmp_path / "quickstart.toml").write_text(experiment)
+    (tmp_path / "readme.toml").write_text(sweep)
+    done = finish(start([sys.executable, "-m", "mpidec", "sweep", "readme.toml", "--list"], tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4 * 2 * 5
+    assert "  rounds=5,topology=ring,ranks=8,seed=0" in done.stdout
 
 
 def test_the_script(tmp_path):
