@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +63,25 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"mpidec: {error}", file=sys.stderr)
         return NOT_WRITTEN
     except KeyboardInterrupt:
-        print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
+        with suppress(OSError):  # of a terminal that was closed
+            print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
         return INTERRUPTED
     return _close(runs, found, out)
 
 
 def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
-    found = states(sweep, out)
-    for each in runs:
-        state = found[each.index]
-        print(f"{each.index:4}  {state.status:11}  {each.id}" + (f"  ({state.reason})" if state.reason else ""))
-    if any(state.status != "to do" for state in found):
-        try:
+    try:
+        found = states(sweep, out)
+        for each in runs:
+            state = found[each.index]
+            print(f"{each.index:4}  {state.status:11}  {each.id}" + (f"  ({state.reason})" if state.reason else ""))
+        if any(state.status != "to do" for state in found):
             write_table(sweep, out)
-        except OSError as error:
-            print(f"mpidec: cannot write {out / 'runs.csv'}: {error.strerror}", file=sys.stderr)
-            return NOT_WRITTEN
+    except BrokenPipeError:
+        raise  # the listing's reader has gone
+    except OSError as error:
+        print(f"mpidec: cannot go on with {error.filename or out}: {error.strerror}", file=sys.stderr)
+        return NOT_WRITTEN
     return 0
 
 
@@ -121,17 +124,22 @@ def _showing(runs: Sequence[Run], out: Path) -> Iterator[Hear]:
 
     count = TextColumn("{task.completed}/{task.total}")
     news = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    with Progress(BarColumn(20), count, TimeElapsedColumn(), news, console=Console(stderr=True)) as bar:
-        ended: Counter[str] = Counter()
-        task = bar.add_task("", total=len(runs))
+    bar = Progress(BarColumn(20), count, TimeElapsedColumn(), news, console=Console(stderr=True))
+    ended: Counter[str] = Counter()
+    task = bar.add_task("", total=len(runs))
 
-        def redraw(each: Run, state: State) -> None:
-            if state.status == "running":
-                began[each.id] = time.monotonic()
-            else:
-                began.pop(each.id, None)
-                ended[state.status] += 1
-            told = [f"{n} {status}" for status, n in ended.items() if status != "finished"]
-            bar.update(task, completed=ended.total(), description=", ".join([*began, *told]))
+    def redraw(each: Run, state: State) -> None:
+        if state.status == "running":
+            began[each.id] = time.monotonic()
+        else:
+            began.pop(each.id, None)
+            ended[state.status] += 1
+        told = [f"{n} {status}" for status, n in ended.items() if status != "finished"]
+        bar.update(task, completed=ended.total(), description=", ".join([*began, *told]))
 
+    bar.start()
+    try:
         yield redraw
+    finally:
+        with suppress(OSError):  # of a terminal that was closed
+            bar.stop()

@@ -79,8 +79,8 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
             f"to run the experiment itself: mpidec run {path}"
         )
     file = build(SweepFile, table, path.name)
-    base = path.parent / file.experiment
-    if base.resolve() == path.resolve():
+    base = (path.resolve().parent / file.experiment).resolve()
+    if base == path.resolve():
         raise InputError(f"{path}: experiment names the sweep file itself, wanted the file of the experiment to vary")
     common = dict(_settings(file.set, f"{path.name}: set")) | dict(read_setting(s) for s in settings)
     axes = [_axis(axis, f"{path.name}: vary.{i}") for i, axis in enumerate(file.vary)]
@@ -95,7 +95,7 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
         given = tuple(f"{key}={literal(value)}" for key, value in {**common, **varied}.items())
         try:
             changed, left_out = override(before, [*given, *([] if seed is None else [f"seed={seed}"])])
-            experiment = parse(changed, base.resolve().parent, base.name)
+            experiment = parse(changed, base.parent, base.name)
         except InputError as error:
             where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
             raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None

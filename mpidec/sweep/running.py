@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -40,12 +40,18 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     where a file cannot be read or written; the runs under way are ended then too.
     """
     runs = sweep.runs if runs is None else runs
-    tell = hear or (lambda run, state: None)
     environment = {**sharing_cores(), **os.environ} if jobs > 1 else dict(os.environ)
+    started: list[_Job] = []
+
+    def tell(each: Run, found: State) -> None:
+        # a terminal that was closed cannot be written to, and the runs are still to be ended in order
+        with suppress(OSError) if asked else nullcontext():
+            if hear is not None:
+                hear(each, found)
+
     try:
-        waiting = _not_done(runs, out, tell)
-        started: list[_Job] = []
         with _signals() as asked, _leaving_nothing(started):
+            waiting = _not_done(runs, out, tell)
             while started or (waiting and not asked):
                 while waiting and len(started) < jobs and not asked:
                     each, stamp = waiting.pop(0)
@@ -78,6 +84,8 @@ def _not_done(runs: Sequence[Run], out: Path, tell: Hear) -> list[tuple[Run, obj
     for _, found in before:
         if found.status == "blocked":
             raise InputError(found.reason)
+    if (out / "experiment.toml").exists():
+        raise InputError(f"{out} is the folder of one run, wanted one for the runs of a sweep; give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

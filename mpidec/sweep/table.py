@@ -29,11 +29,15 @@ def write_table(sweep: Sweep, out: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         rows = table(sweep, out)
         columns = list(dict.fromkeys(["run", *sweep.keys, "seed", "status", "method", "ending", *(k for r in rows for k in r)]))
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(partial, path)
+        try:
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     return path
 
 
@@ -66,6 +70,8 @@ def _methods(run: Run, out: Path) -> list[Row]:
 def _last_rows(trace: Path, changed: int) -> dict[str, dict[str, str]]:
     """The last row by method; kept, since the table is written after each run. `changed` is the file's time."""
     del changed
-    text = trace.read_text(encoding="utf-8")
+    text = trace.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left a part of a line
-    return {row.pop("method"): row for row in csv.DictReader(io.StringIO(whole))}
+    # and a host that lost its power lines of nothing
+    rows = [row for row in csv.DictReader(io.StringIO(whole)) if row.get("method") and None not in row]
+    return {row.pop("method"): row for row in rows}

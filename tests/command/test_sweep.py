@@ -182,7 +182,7 @@ def wait_for(condition, seconds: float = 100) -> None:
 
 def left(folder: Path) -> list[int]:
     """The processes whose command line names the folder."""
-    found = subprocess.run(["pgrep", "-f", str(folder / "out")], capture_output=True, text=True, check=False).stdout
+    found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
     return [int(pid) for pid in found.split()]
 
 
@@ -259,13 +259,17 @@ def test_diverged_runs_are_done_and_give_a_status_of_their_own(tmp_path):
         (["none.toml"], ["no sweep file none.toml"]),
         (["sweep.toml", "--set", "ranks=0"], ["ranks", "got 0", "int >= 1"]),
         (["sweep.toml", "--out", "base.toml"], ["base.toml", "--out"]),
+        (["sweep.toml", "--out", "run"], ["run is the folder of one run", "--out"]),
     ],
 )
 def test_bad_input(arguments, words, tmp_path):
     lay_sweep(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "experiment.toml").write_text("")
+    before = times(tmp_path)
     done = mpidec("sweep", *arguments, cwd=tmp_path)
     assert_one_sentence(done, 2, *words)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.toml", "sweep.toml"]
+    assert times(tmp_path) == before
 
 
 def test_a_sweep_is_no_rank(tmp_path):
