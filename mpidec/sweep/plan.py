@@ -67,7 +67,7 @@ class Sweep:
 
 
 def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file and check every run of it; `settings` are `key.path=value` for all runs, before the file's `set`.
+    """Read a sweep file and check every run of it; `settings` are `key.path=value` for all runs and win over its `set`.
 
     Axes multiply in the order of the file, the seeds run fastest. Raises InputError in one sentence for what is wrong in
     the sweep file, in the base experiment, or in any of the runs that they make together.
