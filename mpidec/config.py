@@ -28,16 +28,23 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 _LABEL = r"^(?![\s.])[^,\"/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
 
 
-def _text(pattern: str, wanted: str, description: str) -> Meta:
-    """A text's pattern, and the pattern in words."""
-    return Meta(pattern=pattern, description=description, extra={"wanted": wanted})
+def name_meta(description: str) -> Meta:
+    """The option type of a name that is also a folder's."""
+    return Meta(pattern=_NAME, description=description, extra={"wanted": "at most 100 letters, digits, . _ -, a letter first"})
+
+
+_LABEL_META = Meta(
+    pattern=_LABEL,
+    description="its name in tables; none: the algorithm",
+    extra={"wanted": 'at most 100 characters without , " / \\'},
+)
 
 
 @dataclass(frozen=True)
 class General:
     """The keys at the top of an experiment file."""
 
-    name: Annotated[str, _text(_NAME, "at most 100 letters, digits, . _ -, a letter first", "names the run's folder")]
+    name: Annotated[str, name_meta("names the run's folder")]
     ranks: Annotated[int, Meta(ge=1, description="nodes of the network, one MPI rank each")]
     seed: Annotated[int, Meta(ge=0, description="of the graph, the data and the start")] = 0
 
@@ -57,9 +64,7 @@ class MethodChoice:
 
     algorithm: Annotated[str, Meta(description="see mpidec list algorithms, or FILE.py:CLASS")]
     iterations: Annotated[int, Meta(ge=1, description="steps at most")]
-    label: Annotated[str, _text(_LABEL, 'at most 100 without , " / \\', "its name in tables; none: the algorithm")] | None = (
-        None
-    )
+    label: Annotated[str, _LABEL_META] | None = None
     target: Annotated[dict[str, float], Meta(description="stop once each metric is as good as this")] | None = None
 
 

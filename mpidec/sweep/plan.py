@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from mpidec.config import Experiment, Table, parse, read_table
+from mpidec.config import Experiment, Table, name_meta, parse, read_table
 from mpidec.errors import InputError
 from mpidec.options import Meta, build
 from mpidec.overrides import literal, override, read_setting, read_value
@@ -28,7 +28,7 @@ _LONGEST_VALUE, _LONGEST_ID = 40, 150
 class SweepFile:
     """The keys of a sweep file. Tables in `set` and `vary` are read as longer keys: `graph.p` and `"graph.p"` are the same."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder runs/NAME")]
+    name: Annotated[str, name_meta("names the folder runs/NAME")]
     experiment: Annotated[str, Meta(description="the base experiment, relative to the sweep file")]
     seeds: Annotated[int, Meta(ge=1, description="how many, from 0, or a list of them")] | list[int] | None = None
     set: Annotated[dict[str, Any], Meta(description="settings of all runs")] = field(default_factory=dict)

