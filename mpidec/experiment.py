@@ -93,7 +93,7 @@ def make_network(world: World, graph: Graph, algorithm: Algorithm, ledger: Ledge
     else:
         degrees = np.zeros(len(graph.neighbors), dtype=np.int64)
     self_weight, weights = graph.mixing.row(len(graph.neighbors), degrees, graph.facts.degree_max)
-    return Network(link, self_weight, weights)
+    return Network(link, self_weight, weights, graph.facts.gamma if algorithm.accelerated else None)
 
 
 def _counters() -> LibraryCounters:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import oracles
+from simnet import networks
 
 from mpidec.algorithms import ALGORITHMS, Algorithm
-from mpidec.graph.facts import graph_facts
+from mpidec.graph.facts import GraphFacts, graph_facts
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES, Adjacency
+from mpidec.ledger import Ledger
 from mpidec.problems import PROBLEMS
 from mpidec.problems.partition import split
 
@@ -20,11 +23,21 @@ SEED = 3
 ITERATIONS = 12
 POWER_ITERATIONS = 4
 
+# what the tests run, by label: an algorithm's name, and a word for a variant of it
 OPTIONS: dict[str, dict[str, Any]] = {
     "dif_altgdmin": {"rounds": 3, "rounds_init": 6, "power_iterations": POWER_ITERATIONS},
+    "dif_altgdmin chebyshev": {"rounds": 3, "rounds_init": 5, "power_iterations": POWER_ITERATIONS, "gossip": "chebyshev"},
     "altgdmin_fusion": {"power_iterations": POWER_ITERATIONS},
     "altgdmin_allreduce": {"power_iterations": POWER_ITERATIONS},
 }
+
+
+def class_of(label: str) -> type[Algorithm]:
+    """The algorithm of a label."""
+    return ALGORITHMS[label.split(maxsplit=1)[0]]
+
+
+GOSSIPING = [label for label in OPTIONS if class_of(label).network == "graph"]
 
 
 def graph_of(nodes: int) -> Adjacency:
@@ -45,10 +58,23 @@ def rows_of(graph: Adjacency, mixing: str = "metropolis") -> list[tuple[tuple[in
     return rows
 
 
-def algorithm_of(name: str, nodes: int) -> Algorithm:
-    """The algorithm with the options above, bound to a network of so many nodes (a complete graph's facts serve)."""
-    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], nodes, 0)
-    return ALGORITHMS[name](**OPTIONS[name]).bind(facts)
+def facts_of(graph: Adjacency, mixing: str = "metropolis") -> GraphFacts:
+    """What is known of the graph and its mixing matrix."""
+    return graph_facts(TOPOLOGIES["edge_list"](path="of a graph at hand"), MIXINGS[mixing], graph.nodes, 0, graph)
+
+
+def algorithm_of(label: str, nodes: int) -> Algorithm:
+    """The algorithm with the options above, bound to `graph_of(nodes)`."""
+    return class_of(label)(**OPTIONS[label]).bind(facts_of(graph_of(nodes)))
+
+
+def simulated(
+    label: str, rows: Sequence[tuple[tuple[int, ...], float, Any]], gamma: float | None = None
+) -> list[tuple[Any, Ledger]]:
+    """For each node the simulated network that the algorithm talks over, and its ledger; `gamma` by default of the rows."""
+    cls = class_of(label)
+    gamma = oracles.gamma_of(dense(rows)) if gamma is None else gamma
+    return networks(cls.network, rows, gamma if cls(**OPTIONS[label]).accelerated else None)
 
 
 def shard(node: int, nodes: int) -> Any:
@@ -56,30 +82,30 @@ def shard(node: int, nodes: int) -> Any:
     return SPEC.load(node, nodes, SEED, SPEC.public(SEED))
 
 
-def oracle(name: str, nodes: int, W: np.ndarray) -> np.ndarray:
+def oracle(label: str, nodes: int, W: np.ndarray) -> np.ndarray:
     """The dense method's U at every node, (L, d, r), after ITERATIONS."""
     whole = shard(0, 1)
     x0 = whole.start(SEED)
     parts = [split(SPEC.tasks, nodes, g) for g in range(nodes)]
-    if name == "dif_altgdmin":
-        options = OPTIONS[name] | {"iterations": ITERATIONS}
-        return list(oracles.dif_altgdmin(whole.X, whole.y, parts, W, x0, **options))[-1]
+    name, options = label.split(maxsplit=1)[0], OPTIONS[label] | {"iterations": ITERATIONS}
+    if class_of(label).network == "graph" and hasattr(oracles, name):
+        return list(getattr(oracles, name)(whole.X, whole.y, parts, W, x0, **options))[-1]
     if name in ("altgdmin_fusion", "altgdmin_allreduce"):
         U = list(oracles.altgdmin(whole.X, whole.y, x0, power_iterations=POWER_ITERATIONS, iterations=ITERATIONS))[-1]
         return np.repeat(U, nodes, axis=0)
-    raise KeyError(f"write a dense oracle for {name} in tests/oracles.py and name it here")
+    raise KeyError(f"write a dense oracle for {name} in tests/oracles.py")
 
 
-def run_node(name: str, network: Any, node: int, nodes: int) -> Any:
+def run_node(label: str, network: Any, node: int, nodes: int) -> Any:
     """Initialize and step one node; the last state."""
-    algorithm, problem = algorithm_of(name, nodes), shard(node, nodes)
+    algorithm, problem = algorithm_of(label, nodes), shard(node, nodes)
     state = algorithm.init(network, problem, problem.start(SEED))
     for k in range(1, ITERATIONS + 1):
         state = algorithm.step(network, problem, state, k)
     return state
 
 
-def dense(rows: list[tuple[tuple[int, ...], float, Any]]) -> np.ndarray:
+def dense(rows: Sequence[tuple[tuple[int, ...], float, Any]]) -> np.ndarray:
     """The mixing matrix of all rows."""
     W = np.zeros((len(rows), len(rows)))
     for i, (neighbors, own, weights) in enumerate(rows):

@@ -25,9 +25,29 @@ def gradient(X: np.ndarray, y: np.ndarray, U: np.ndarray) -> np.ndarray:
     return (residuals[:, None, :] @ X)[:, 0].T @ B
 
 
-def gossip(W: np.ndarray, Z: np.ndarray, rounds: int) -> np.ndarray:
-    """W^rounds applied over the first axis of Z (L, ...)."""
-    return np.tensordot(np.linalg.matrix_power(W, rounds), Z, axes=1)
+def gamma_of(W: np.ndarray) -> float:
+    """The largest modulus of an eigenvalue of W beside the 1 of consensus; 0 for one node, and where it is rounding."""
+    moduli = np.sort(np.abs(np.linalg.eigvalsh(W)))
+    return float(moduli[-2]) if len(W) > 1 and moduli[-2] > 1e-12 else 0.0
+
+
+def chebyshev(W: np.ndarray, rounds: int, gamma: float) -> np.ndarray:
+    """T_rounds(W / gamma) / T_rounds(1 / gamma) by the eigenvalues of W; W^rounds for gamma = 0, its limit for W^2 = W."""
+    if gamma == 0:
+        return np.linalg.matrix_power(W, rounds)
+    values, V = np.linalg.eigh(W)
+    T = np.polynomial.chebyshev.Chebyshev.basis(rounds)
+    return (V * (T(values / gamma) / T(1 / gamma))) @ V.T
+
+
+def mixer(W: np.ndarray, rounds: int, gossip: str = "plain") -> np.ndarray:
+    """What `rounds` rounds of gossip apply over the nodes, (L, L)."""
+    return np.linalg.matrix_power(W, rounds) if gossip == "plain" else chebyshev(W, rounds, gamma_of(W))
+
+
+def mix(M: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """M applied over the first axis of Z (L, ...)."""
+    return np.tensordot(M, Z, axes=1)
 
 
 def spectral_start(
@@ -54,17 +74,21 @@ def spectral_start(
     return U, 0.4 / (n * sigma2)
 
 
-def dif_altgdmin(X, y, parts, W, x0, *, rounds, rounds_init, power_iterations, iterations):  # type: ignore[no-untyped-def]
-    """Yield U (L, d, r) after the initialization and after each iteration."""
-    L = len(parts)
-    M = L * np.linalg.matrix_power(W, rounds_init)
-    U, eta = spectral_start(X, y, parts, x0, M, True, power_iterations)
+def gossip_methods(X, y, parts, W, x0, step, *, rounds_init, power_iterations, iterations, gossip="plain"):  # type: ignore[no-untyped-def]
+    """Yield U (L, d, r) after the initialization and after each iteration k, U <- QR(step(U, grads, eta, k))."""
+    U, eta = spectral_start(X, y, parts, x0, len(parts) * mixer(W, rounds_init, gossip), True, power_iterations)
     yield U
-    for _ in range(iterations):
+    for k in range(1, iterations + 1):
         grads = np.stack([gradient(X[list(p)], y[list(p)], u) for p, u in zip(parts, U, strict=True)])
-        V = gossip(W, U - L * eta[:, None, None] * grads, rounds)
-        U = np.stack([qr_positive(v)[0] for v in V])
+        U = np.stack([qr_positive(v)[0] for v in step(U, grads, eta[:, None, None], k)])
         yield U
+
+
+def dif_altgdmin(X, y, parts, W, x0, *, rounds, gossip="plain", **options):  # type: ignore[no-untyped-def]
+    """Adapt, then combine."""
+    M = mixer(W, rounds, gossip)
+    step = lambda U, grads, eta, k: mix(M, U - len(parts) * eta * grads)  # noqa: E731
+    return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 
 
 def altgdmin(X, y, x0, *, power_iterations, iterations):  # type: ignore[no-untyped-def]

@@ -55,7 +55,9 @@ def _queues() -> dict[Any, Any]:
     return Queues()
 
 
-def networks(kind: str, rows: Sequence[tuple[Sequence[int], float, Sequence[float]]]) -> list[tuple[Any, Ledger]]:
+def networks(
+    kind: str, rows: Sequence[tuple[Sequence[int], float, Sequence[float]]], gamma: float | None = None
+) -> list[tuple[Any, Ledger]]:
     """For each node its network and ledger; `rows` holds each node's neighbors, self weight and weights."""
     size = len(rows)
     first, second = _queues(), _queues()
@@ -73,7 +75,7 @@ def networks(kind: str, rows: Sequence[tuple[Sequence[int], float, Sequence[floa
             net = FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock))
         else:
             link = Link(QueueTransport(rank, neighbors, neighbors, first), ledger, clock)
-            net = Network(link, self_weight, np.asarray(weights, dtype=float))
+            net = Network(link, self_weight, np.asarray(weights, dtype=float), gamma)
         made.append((net, ledger))
     return made
 

@@ -26,6 +26,11 @@ class Algorithm(ABC):
     requires: ClassVar[type] = TwoBlock
     """The problem protocol it works on."""
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether gossip over its network is Chebyshev-accelerated, see `Network.mix`."""
+        return False
+
     def bind(self, facts: GraphFacts) -> Self:
         """Fill the settings that follow from the graph. Raises InputError where a given one does not fit it."""
         return self

@@ -6,7 +6,8 @@
 | paper | code |
 |---|---|
 | L | nodes, the network's size, a setting filled from the graph (choice) |
-| T_con of the initialization | rounds_init, by default max(diameter, ceil(log L / log(1/gamma))) (choice) |
+| T_con of the initialization | rounds_init, by default max(diameter, ceil(log L / log(1/gamma))), or with Chebyshev's
+  acceleration max(diameter, ceil(acosh L / acosh(1/gamma))) (choice) |
 
 Travels: rounds_init messages to every neighbor for each of 1 + 2 power_iterations sums, in all
 rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 more where the step follows from the curvature.
@@ -14,13 +15,13 @@ rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 mo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidec.algorithms.gossiping import Gossiping
 from mpidec.algorithms.spectral import SpectralStart, SpectralState, orthonormalize
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
@@ -32,7 +33,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GossipStart(SpectralStart):
+class GossipStart(SpectralStart, Gossiping):
     """The same by gossip alone, with the settings that gossip needs."""
 
     rounds_init: (
@@ -45,21 +46,20 @@ class GossipStart(SpectralStart):
     nodes: Annotated[int, Meta(ge=1, description="network size L in the formulas; none: the graph's")] | None = None
 
     def bind(self, facts: GraphFacts) -> Self:
-        """Fill `nodes` and `rounds_init`, by default max(diameter, ceil(log L / log(1/gamma))).
-
-        Raises InputError for fewer rounds than the graph's diameter: some nodes would keep exact zeros.
-        """
+        """Fill `nodes` and `rounds_init`. Raises InputError for fewer rounds than the diameter: some nodes would keep zeros."""
         rounds = self.rounds_init
         if rounds is None:
-            slow = 0.0 < facts.gamma < 1.0 and facts.nodes > 1
-            mixing_time = math.ceil(math.log(facts.nodes) / -math.log(facts.gamma)) if slow else 1
-            rounds = max(1, facts.diameter_high, mixing_time)
+            rounds = self.default_rounds_init(facts)
         elif rounds < facts.diameter_low:
             raise InputError(
                 f"rounds_init = {rounds} is below the graph's diameter {facts.diameter_low}: what one node starts with "
                 f"would not reach every other; give at least {facts.diameter_high}, or leave it out"
             )
         return replace(self, nodes=self.nodes or facts.nodes, rounds_init=rounds)
+
+    def default_rounds_init(self, facts: GraphFacts) -> int:
+        """max(diameter, the rounds that shrink a disagreement to 1/L): what `rounds_init` is where it is not given."""
+        return max(facts.diameter_high, self.rounds_to(facts.nodes, facts))
 
     def start_by_gossip(self, net: Network, problem: TwoBlock, x0: Array) -> SpectralState:
         """The spectral initialization with `rounds_init` rounds of gossip for each sum. Raises ValueError when not bound."""
@@ -69,7 +69,7 @@ class GossipStart(SpectralStart):
 
 
 class _Gossip:
-    """Sums and agreement by plain gossip."""
+    """Sums and agreement by gossip."""
 
     def __init__(self, net: Network, nodes: int, rounds: int) -> None:
         self._net, self._nodes, self._rounds = net, nodes, rounds

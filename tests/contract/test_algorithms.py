@@ -1,12 +1,16 @@
 """What every algorithm in the table must satisfy, on the simulated network (the same Network class, queues for edges)."""
 
+import dataclasses
+
 import cases
 import numpy as np
+import oracles
 import pytest
 from simnet import networks, run_nodes
 
 from mpidec.algorithms import ALGORITHMS
-from mpidec.algorithms.spectral import SpectralStart, orthonormalize
+from mpidec.algorithms.spectral import SpectralStart, SpectralState, orthonormalize
+from mpidec.errors import InputError
 from mpidec.graph.facts import graph_facts
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES
@@ -14,12 +18,16 @@ from mpidec.network import Network
 
 
 def simulate(name, rows):
-    made = networks(ALGORITHMS[name].network, rows)
+    made = cases.simulated(name, rows)
     return run_nodes(lambda g: cases.run_node(name, made[g][0], g, len(rows)), len(rows)), [ledger for _, ledger in made]
 
 
+def test_every_algorithm_has_a_case():
+    assert {label.split()[0] for label in cases.OPTIONS} == set(ALGORITHMS)
+
+
 @pytest.mark.parametrize("nodes", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_equals_its_dense_oracle(name, nodes):
     rows = cases.rows_of(cases.graph_of(nodes))
     states, _ = simulate(name, rows)
@@ -28,7 +36,7 @@ def test_equals_its_dense_oracle(name, nodes):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_one_node_is_the_centralized_method(name):
     states, ledgers = simulate(name, cases.rows_of(cases.graph_of(1)))
     central, _ = simulate("altgdmin_allreduce", cases.rows_of(cases.graph_of(1)))
@@ -36,14 +44,20 @@ def test_one_node_is_the_centralized_method(name):
     assert ledgers[0].rows() == []
 
 
-def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_method():
+SUMMING = [name for name in cases.GOSSIPING if not name.startswith("dgd")]
+"""Methods whose one round over W = 11^T/L adds up all gradients."""
+
+
+@pytest.mark.parametrize("name", SUMMING)
+def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_method(name):
     L = 4
     rows = [(tuple(j for j in range(L) if j != i), 1 / L, np.full(L - 1, 1 / L)) for i in range(L)]
-    options = {"rounds": 1, "rounds_init": 1, "power_iterations": cases.POWER_ITERATIONS}
-    made = networks("graph", rows)
+    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], L, 0)
+    options = {**cases.OPTIONS[name], "rounds": 1, "rounds_init": 1}
+    made = cases.simulated(name, rows)
 
     def node(g):
-        algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, **options)
+        algorithm = cases.class_of(name)(**options).bind(facts)
         problem = cases.shard(g, L)
         state = algorithm.init(made[g][0], problem, problem.start(cases.SEED))
         for k in range(cases.ITERATIONS):
@@ -56,21 +70,22 @@ def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_met
         np.testing.assert_allclose(u, central[0].U, rtol=0, atol=1e-10)
 
 
-def test_identity_weights_leave_nodes_without_influence():
+@pytest.mark.parametrize("name", cases.GOSSIPING)
+def test_identity_weights_leave_nodes_without_influence(name):
     """With W = I what node 1 holds does not depend on node 2's data."""
     L = 3
     rows = [(neighbors, 1.0, np.zeros(len(neighbors))) for neighbors, _, _ in cases.rows_of(cases.graph_of(L))]
+    algorithm = cases.algorithm_of(name, L)
 
     def simulate_with(scale):
-        made = networks("graph", rows)
+        made = networks("graph", rows, 0.5 if algorithm.accelerated else None)
 
         def node(g):
             problem = cases.shard(g, L)
             if g == 2:
                 problem = type(problem)(problem.X, scale * problem.y, rank=2, total_tasks=11, isotropic=True)
-            algorithm = ALGORITHMS["dif_altgdmin"](nodes=L, rounds=2, rounds_init=2, step_size=1e-3)
             U, _ = orthonormalize(problem.start(cases.SEED))
-            state = type("S", (), {"U": U, "step_size": np.array(1e-3)})
+            state = SpectralState(U, np.array(1e-3))
             for k in range(5):
                 state = algorithm.step(made[g][0], problem, state, k + 1)
             return state.U
@@ -82,7 +97,7 @@ def test_identity_weights_leave_nodes_without_influence():
     assert not np.array_equal(one[2], two[2])
 
 
-@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if cls.network == "graph"])
+@pytest.mark.parametrize("name", cases.GOSSIPING)
 def test_relabeled_graph_gives_the_relabeled_result(name):
     """Nodes 1 and 3 trade places, tasks and all; node 0, which leads the initialization, stays."""
     L = 5
@@ -91,7 +106,7 @@ def test_relabeled_graph_gives_the_relabeled_result(name):
     edges = order[graph.edges()]
     relabeled = type(graph).from_edges(L, np.sort(edges, axis=1))
     plain, _ = simulate(name, cases.rows_of(graph))
-    made = networks("graph", cases.rows_of(relabeled))
+    made = cases.simulated(name, cases.rows_of(relabeled))
 
     def node(g):
         algorithm, problem = cases.algorithm_of(name, L), cases.shard(int(order[g]), L)
@@ -105,12 +120,12 @@ def test_relabeled_graph_gives_the_relabeled_result(name):
         np.testing.assert_allclose(swapped[g].U, plain[order[g]].U, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_restart_from_a_state_equals_the_unbroken_run_bit_for_bit(name):
     L = 3
     rows = cases.rows_of(cases.graph_of(L))
     unbroken, _ = simulate(name, rows)
-    first, second = networks(ALGORITHMS[name].network, rows), networks(ALGORITHMS[name].network, rows)
+    first, second = cases.simulated(name, rows), cases.simulated(name, rows)
 
     def node(g):
         algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
@@ -127,10 +142,10 @@ def test_restart_from_a_state_equals_the_unbroken_run_bit_for_bit(name):
         assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_step_changes_no_array_it_was_given(name):
     L = 3
-    made = networks(ALGORITHMS[name].network, cases.rows_of(cases.graph_of(L)))
+    made = cases.simulated(name, cases.rows_of(cases.graph_of(L)))
 
     def node(g):
         algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
@@ -177,11 +192,11 @@ def test_mixing_refuses_arrays_of_two_dtypes_and_weights_of_another_degree():
         Network(net._link, 0.5, np.array([0.2, 0.3]))
 
 
-@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if issubclass(cls, SpectralStart)])
+@pytest.mark.parametrize("name", [n for n in cases.OPTIONS if issubclass(cases.class_of(n), SpectralStart)])
 def test_step_size_of_other_features_is_one_over_the_summed_curvatures(name):
     L = 3
     rows = cases.rows_of(cases.graph_of(L))
-    made = networks(ALGORITHMS[name].network, rows)
+    made = cases.simulated(name, rows)
     algorithm = cases.algorithm_of(name, L)
 
     def node(g):
@@ -191,24 +206,35 @@ def test_step_size_of_other_features_is_one_over_the_summed_curvatures(name):
         return state.step_size, problem.curvature(state.U)
 
     steps, curvatures = np.array(run_nodes(node, L)).T
-    sums = L * np.linalg.matrix_power(cases.dense(rows), 6) if name == "dif_altgdmin" else np.ones((L, L))
+    sums = np.ones((L, L))
+    if name in cases.GOSSIPING:
+        sums = L * oracles.mixer(cases.dense(rows), algorithm.rounds_init, cases.OPTIONS[name].get("gossip", "plain"))
     np.testing.assert_allclose(steps, 1 / (sums @ curvatures), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("topology", "nodes", "rounds"),
+    ("topology", "nodes", "rounds", "accelerated"),
     [
-        ("ring", 1, 1),
-        ("complete", 5, 1),
-        ("path", 6, 20),  # log 6 / -log gamma with gamma = 1 - (2 - 2 cos(pi / 6)) / 3
-        ("ring", 12, 27),  # gamma = (1 + 2 cos(pi / 6)) / 3
-        ("star", 20, 59),  # gamma = 1 - 1/20
+        ("ring", 1, 1, 1),
+        ("complete", 5, 1, 1),
+        ("path", 6, 20, 6),  # log 6 / -log gamma, acosh 6 / acosh(1 / gamma), gamma = 1 - (2 - 2 cos(pi / 6)) / 3
+        ("ring", 12, 27, 8),  # gamma = (1 + 2 cos(pi / 6)) / 3
+        ("star", 20, 59, 12),  # gamma = 1 - 1/20
+        ("path", 40, 1794, 69),
     ],
 )
-def test_rounds_of_the_initialization_follow_from_gamma_and_the_diameter(topology, nodes, rounds):
+def test_rounds_of_the_initialization_follow_from_gamma_and_the_diameter(topology, nodes, rounds, accelerated):
     facts = graph_facts(TOPOLOGIES[topology](), MIXINGS["metropolis"], nodes, 0)
-    bound = ALGORITHMS["dif_altgdmin"]().bind(facts)
-    assert (bound.rounds_init, bound.nodes) == (rounds, nodes)
+    for gossip, expected in (("plain", rounds), ("chebyshev", accelerated)):
+        bound = ALGORITHMS["dif_altgdmin"](gossip=gossip).bind(facts)
+        assert (bound.rounds_init, bound.nodes) == (expected, nodes)
+
+
+def test_rounds_that_gamma_cannot_tell_are_asked_for():
+    facts = dataclasses.replace(graph_facts(TOPOLOGIES["ring"](), MIXINGS["metropolis"], 12, 0), gamma=1.0)
+    assert ALGORITHMS["dif_altgdmin"](rounds_init=30).bind(facts).rounds_init == 30
+    with pytest.raises(InputError, match="gamma is 1 to the last digit"):
+        ALGORITHMS["dif_altgdmin"]().bind(facts)
 
 
 def test_an_algorithm_that_was_not_bound_says_so():

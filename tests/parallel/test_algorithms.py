@@ -1,32 +1,25 @@
 """Algorithms on real ranks: bit for bit as on the simulated network, and as their dense oracles."""
 
-import dataclasses
-
 import cases
 import numpy as np
 import pytest
 from mpi4py import MPI
-from simnet import networks, run_nodes
+from simnet import run_nodes
 
-from mpidec.algorithms import ALGORITHMS
 from mpidec.experiment import Graph, make_network
-from mpidec.graph.facts import graph_facts
 from mpidec.graph.mixing import MIXINGS
-from mpidec.graph.topology import TOPOLOGIES
 from mpidec.ledger import Ledger
 from mpidec.mpi.world import World
 from mpidec.network import Clock
 
 
-def on_real_ranks(name, world, mixing="metropolis"):
+def on_real_ranks(label, world, mixing="metropolis"):
     graph = cases.graph_of(world.size)
-    facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS[mixing], world.size, 0)
-    facts = dataclasses.replace(facts, degree_max=int(graph.degrees.max(initial=0)))
-    own = Graph(graph.neighbors(world.rank), MIXINGS[mixing], facts)
+    own = Graph(graph.neighbors(world.rank), MIXINGS[mixing], cases.facts_of(graph, mixing))
     ledger = Ledger(world.local_ranks)
-    network = make_network(world, own, ALGORITHMS[name](**cases.OPTIONS[name]), ledger, Clock())
+    network = make_network(world, own, cases.algorithm_of(label, world.size), ledger, Clock())
     with ledger.charge("iterate"):
-        return cases.run_node(name, network, world.rank, world.size), ledger
+        return cases.run_node(label, network, world.rank, world.size), ledger
 
 
 # all ranks; and where there are more, five of them, a number that divides nothing here
@@ -40,17 +33,17 @@ def world(request):
 
 
 @pytest.mark.parametrize("mixing", MIXINGS)
-@pytest.mark.parametrize("name", [n for n, cls in ALGORITHMS.items() if cls.network == "graph"])
+@pytest.mark.parametrize("name", cases.GOSSIPING)
 def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world, name, mixing):
     state, ledger = on_real_ranks(name, world, mixing)
-    rows = cases.rows_of(cases.graph_of(world.size), mixing)
-    made = networks("graph", rows)
+    graph = cases.graph_of(world.size)
+    made = cases.simulated(name, cases.rows_of(graph, mixing), cases.facts_of(graph, mixing).gamma)
     simulated = run_nodes(lambda g: cases.run_node(name, made[g][0], g, world.size), world.size)[world.rank]
     assert all(np.array_equal(a, b) for a, b in zip(state, simulated, strict=True))
     assert ledger.totals("iterate") == made[world.rank][1].totals("setup")  # the simulation books all on one account
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_equals_its_dense_oracle(world, name):
     state, _ = on_real_ranks(name, world)
     W = cases.dense(cases.rows_of(cases.graph_of(world.size)))
