@@ -1,16 +1,25 @@
 """The public names, for type checkers."""
 
 from mpidec.algorithms import (
+    DGD as DGD,
+)
+from mpidec.algorithms import (
     Algorithm as Algorithm,
 )
 from mpidec.algorithms import (
     AllReduceAltGDmin as AllReduceAltGDmin,
 )
 from mpidec.algorithms import (
+    DecAltGDmin as DecAltGDmin,
+)
+from mpidec.algorithms import (
     DifAltGDmin as DifAltGDmin,
 )
 from mpidec.algorithms import (
     FusionAltGDmin as FusionAltGDmin,
+)
+from mpidec.algorithms import (
+    GrowingDecAltGDmin as GrowingDecAltGDmin,
 )
 from mpidec.errors import InputError as InputError
 from mpidec.errors import RunError as RunError

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.algorithms import Algorithm
+from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.ledger import Ledger, Totals
 from mpidec.network import AllReduce, Clock, FusionCenter, Link
@@ -17,42 +19,64 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How many steps of a run send alike, and what one node sends in each."""
+
+    count: int
+    each: Totals
+
+
+@dataclass(frozen=True)
 class Traffic:
-    """What each of `nodes` alike nodes sends, at initialization and in one iteration; `who` they are."""
+    """What each of `nodes` alike nodes sends in a run, at initialization and in its steps; `who` they are."""
 
     who: str
     nodes: int
     init: Totals
-    iteration: Totals
+    steps: tuple[Steps, ...]
 
-    def messages(self, iterations: int) -> int:
-        """Messages that one of them sends in a run of so many iterations."""
-        return self.init.messages + iterations * self.iteration.messages
+    @property
+    def messages(self) -> int:
+        """Messages that one of them sends in all."""
+        return self.init.messages + sum(s.count * s.each.messages for s in self.steps)
 
-    def bytes(self, iterations: int) -> int:
-        """Bytes that one of them sends in a run of so many iterations, initialization included."""
-        return self.init.bytes + iterations * self.iteration.bytes
+    @property
+    def bytes(self) -> int:
+        """Bytes that one of them sends in all, initialization included."""
+        return self.init.bytes + sum(s.count * s.each.bytes for s in self.steps)
 
 
-def predict(algorithm: Algorithm, problem: Any, facts: GraphFacts, degree_counts: dict[int, int]) -> list[Traffic]:
-    """The traffic of a bound algorithm on a problem's rehearsal, by kind of node, the busiest kind first.
+def predict(
+    algorithm: Algorithm, problem: Any, facts: GraphFacts, degree_counts: dict[int, int], iterations: int
+) -> list[Traffic]:
+    """The traffic of a bound algorithm on a problem's rehearsal in so many iterations, by kind of node, the busiest first.
 
-    `degree_counts` says how many nodes of the graph there are of each degree.
+    `degree_counts` says how many nodes of the graph there are of each degree. Of steps that the algorithm's `traffic_class`
+    says send alike one is rehearsed, and the last one, to see that it is so; raises InputError where it is not.
     """
     L = facts.nodes
+
+    def rehearse(network: Any, ledger: Ledger) -> tuple[Totals, tuple[Steps, ...]]:
+        return _rehearse(algorithm, problem, iterations, network, ledger)
+
     if algorithm.network == "graph":
         # what goes to one neighbor goes to each
         ledger = Ledger()
-        init, iteration = _rehearse(algorithm, problem, _Rehearsal(ledger), ledger)
+        init, steps = rehearse(_Rehearsal(ledger), ledger)
         return [
-            Traffic(f"{degree} neighbors", nodes, _times(init, degree), _times(iteration, degree))
+            Traffic(
+                f"{degree} neighbors",
+                nodes,
+                _times(init, degree),
+                tuple(Steps(s.count, _times(s.each, degree)) for s in steps),
+            )
             for degree, nodes in sorted(degree_counts.items(), reverse=True)
         ]
     if algorithm.network == "fusion_center":
-        kinds = [Traffic("hub", 1, *_rehearse(algorithm, problem, *_star(L, hub=True)))]
-        return kinds + [Traffic("leaf", L - 1, *_rehearse(algorithm, problem, *_star(L, hub=False)))][: L - 1]
+        kinds = [Traffic("hub", 1, *rehearse(*_star(L, hub=True)))]
+        return kinds + [Traffic("leaf", L - 1, *rehearse(*_star(L, hub=False)))][: L - 1]
     ledger = Ledger()
-    return [Traffic("every node", L, *_rehearse(algorithm, problem, AllReduce(_Alone(L), 0, ledger, Clock()), ledger))]
+    return [Traffic("every node", L, *rehearse(AllReduce(_Alone(L), 0, ledger, Clock()), ledger))]
 
 
 class _Rehearsal:
@@ -103,14 +127,34 @@ def _star(nodes: int, hub: bool) -> tuple[FusionCenter, Ledger]:
     return FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock)), ledger
 
 
-def _rehearse(algorithm: Algorithm, problem: Any, network: Any, ledger: Ledger) -> tuple[Totals, Totals]:
-    """Totals of the initialization and of one step."""
+def _rehearse(
+    algorithm: Algorithm, problem: Any, iterations: int, network: Any, ledger: Ledger
+) -> tuple[Totals, tuple[Steps, ...]]:
+    """Totals of the initialization and of the steps, by their classes in the order of their first steps."""
+    counts = Counter(algorithm.traffic_class(k) for k in range(1, iterations + 1))
     with np.errstate(all="ignore"):
         with ledger.charge("init"):
             state = algorithm.init(network, problem, problem.start(0))
-        with ledger.charge("iterate"):
-            algorithm.step(network, problem, state, 1)
-    return ledger.totals("init"), ledger.totals("iterate")
+
+        def totals(k: int) -> Totals:
+            before = ledger.totals("iterate")
+            with ledger.charge("iterate"):
+                algorithm.step(network, problem, state, k)
+            after = ledger.totals("iterate")
+            return Totals(*(b - a for a, b in zip(astuple(before), astuple(after), strict=True)))
+
+        first: dict[int, Totals] = {}
+        for k in range(1, iterations + 1):
+            sort = algorithm.traffic_class(k)
+            if sort not in first:
+                first[sort] = totals(k)
+        last = algorithm.traffic_class(iterations)
+        if totals(iterations) != first[last]:
+            raise InputError(
+                f"{type(algorithm).__name__}: step {iterations} sends other than the first step of its traffic class {last}; "
+                "override traffic_class(k) to tell such steps apart, so that their traffic can be predicted"
+            )
+    return ledger.totals("init"), tuple(Steps(counts[sort], each) for sort, each in first.items())
 
 
 def _times(one: Totals, neighbors: int) -> Totals:

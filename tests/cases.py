@@ -25,11 +25,18 @@ POWER_ITERATIONS = 4
 
 # what the tests run, by label: an algorithm's name, and a word for a variant of it
 OPTIONS: dict[str, dict[str, Any]] = {
-    "dif_altgdmin": {"rounds": 3, "rounds_init": 6, "power_iterations": POWER_ITERATIONS},
-    "dif_altgdmin chebyshev": {"rounds": 3, "rounds_init": 5, "power_iterations": POWER_ITERATIONS, "gossip": "chebyshev"},
-    "altgdmin_fusion": {"power_iterations": POWER_ITERATIONS},
-    "altgdmin_allreduce": {"power_iterations": POWER_ITERATIONS},
+    "dif_altgdmin": {"rounds": 3, "rounds_init": 6},
+    "dif_altgdmin chebyshev": {"rounds": 3, "rounds_init": 5, "gossip": "chebyshev"},
+    "dec_altgdmin": {"rounds": 3, "rounds_init": 6},
+    "dec_altgdmin chebyshev": {"rounds": 3, "rounds_init": 5, "gossip": "chebyshev"},
+    "dec_altgdmin_growing": {"rounds": 2, "growth": 0.4, "most": 5, "rounds_init": 6},
+    "dec_altgdmin_growing chebyshev": {"rounds": 1, "growth": 0.6, "most": 4, "rounds_init": 5, "gossip": "chebyshev"},
+    "dgd": {"rounds_init": 6},
+    "altgdmin_fusion": {},
+    "altgdmin_allreduce": {},
 }
+for _options in OPTIONS.values():
+    _options["power_iterations"] = POWER_ITERATIONS
 
 
 def class_of(label: str) -> type[Algorithm]:

@@ -91,6 +91,28 @@ def dif_altgdmin(X, y, parts, W, x0, *, rounds, gossip="plain", **options):  # t
     return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 
 
+def dec_altgdmin(X, y, parts, W, x0, *, rounds, gossip="plain", **options):  # type: ignore[no-untyped-def]
+    """Gradients agreed on, then a step."""
+    M = len(parts) * mixer(W, rounds, gossip)
+    step = lambda U, grads, eta, k: U - eta * mix(M, grads)  # noqa: E731
+    return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
+
+
+def dec_altgdmin_growing(X, y, parts, W, x0, *, rounds, growth, most, gossip="plain", **options):  # type: ignore[no-untyped-def]
+    """The same with rounds that grow by `growth` an iteration, whole rounds only, up to `most`."""
+
+    def step(U, grads, eta, k):  # type: ignore[no-untyped-def]
+        whole = rounds + int(growth * k)
+        return U - eta * mix(len(parts) * mixer(W, whole if whole < most else most, gossip), grads)
+
+    return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
+
+
+def dgd(X, y, parts, W, x0, **options):  # type: ignore[no-untyped-def]
+    """One round on U, less the own gradient."""
+    return gossip_methods(X, y, parts, W, x0, lambda U, grads, eta, k: mix(W, U) - eta * grads, **options)
+
+
 def altgdmin(X, y, x0, *, power_iterations, iterations):  # type: ignore[no-untyped-def]
     """Centralized: yield U (1, d, r) after the initialization and after each iteration."""
     everything = [range(len(X))]

@@ -43,6 +43,14 @@ class Algorithm(ABC):
     def step(self, net: Any, problem: Any, state: Any, k: int) -> NamedTuple:
         """The state after step k = 1, 2, …"""
 
+    def traffic_class(self, k: int) -> int:
+        """What tells steps of different traffic apart: those of one class send alike, and predictions rehearse one of each.
+
+        One class unless overridden; a method whose messages change with k overrides it.
+        """
+        del k
+        return 0
+
     def estimate(self, state: Any) -> NDArray[Any]:
         """The node's own estimate, what metrics judge."""
         estimate: NDArray[Any] = state[0]

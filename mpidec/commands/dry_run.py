@@ -45,19 +45,26 @@ def show(experiment: Experiment) -> int:
         table.add_column(name, justify="right", no_wrap=True)
     for method in experiment.methods:
         mark = "~" if method.algorithm.network == "all_reduce" else ""
-        kinds = predict(method.algorithm.bind(facts), problem, facts, degrees)
-        rounds, n = str(kinds[0].iteration.rounds), method.iterations
+        kinds = predict(method.algorithm.bind(facts), problem, facts, degrees, method.iterations)
+        rounds = _span([s.each.rounds for s in kinds[0].steps])
         for kind in kinds:
-            one = (kind.iteration.messages, kind.iteration.bytes, kind.messages(n), kind.bytes(n))
-            table.add_row(method.label, f"{kind.nodes} x {kind.who}", rounds, *(f"{mark}{count:,}" for count in one))
-        totals = (
-            sum(k.nodes * k.iteration.messages for k in kinds),
-            sum(k.nodes * k.iteration.bytes for k in kinds),
-            sum(k.nodes * k.messages(n) for k in kinds),
-            sum(k.nodes * k.bytes(n) for k in kinds),
-        )
-        table.add_row(method.label, "all", rounds, *(f"{mark}{count:,}" for count in totals), end_section=True)
+            cells = [_span([getattr(s.each, name) for s in kind.steps], mark) for name in ("messages", "bytes")]
+            cells += [f"{mark}{kind.messages:,}", f"{mark}{kind.bytes:,}"]
+            table.add_row(method.label, f"{kind.nodes} x {kind.who}", rounds, *cells)
+        cells = []
+        for name in ("messages", "bytes"):
+            # the classes of steps are the same at every kind of node
+            by_class = zip(*([k.nodes * getattr(s.each, name) for s in k.steps] for k in kinds), strict=True)
+            cells.append(_span([sum(counts) for counts in by_class], mark))
+        cells += [f"{mark}{sum(k.nodes * getattr(k, name) for k in kinds):,}" for name in ("messages", "bytes")]
+        table.add_row(method.label, "all", rounds, *cells, end_section=True)
     Console(width=160).print(table)
     if any(m.algorithm.network == "all_reduce" for m in experiment.methods):
         print("~ modeled: 2 (L-1)/L of the payload a node")
     return 0
+
+
+def _span(counts: list[int], mark: str = "") -> str:
+    """The one value, or the least and the largest."""
+    low, high = min(counts), max(counts)
+    return f"{mark}{low:,}" if low == high else f"{mark}{low:,} to {high:,}"

@@ -16,6 +16,7 @@ METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 20},
     {"algorithm": "altgdmin_fusion", "iterations": 20},
     {"algorithm": "altgdmin_allreduce", "iterations": 20},
+    {"algorithm": "dec_altgdmin_growing", "rounds": 3, "iterations": 20, "gossip": "chebyshev"},
 ]
 
 
@@ -131,6 +132,9 @@ def test_dry_run_predicts_the_bytes_of_the_run(folder, tmp_path):
         last = [r for r in rows(folder / "trace.csv") if r["method"] == method["algorithm"]][-1]
         assert (max(k[-1] for k in kinds[:-1]), kinds[-1][-1]) == (int(last["bytes_max"]), int(last["bytes_total"]))
         assert max(k[-2] for k in kinds[:-1]) == int(last["messages_max"])
+    # gamma of a star of 4 is 3/4, and log(1 / 0.88) / acosh(4 / 3) = 0.16 rounds more an iteration: 3 to 6
+    assert [k[0] for k in dry_rows(done.stdout, "dec_altgdmin_growing")] == [6, 6, 6]
+    assert "3 to 6" in done.stdout
 
 
 def test_dry_run_takes_no_time_for_rounds(tmp_path):
@@ -174,7 +178,7 @@ def test_one_rank(tmp_path):
     last = {r["method"]: r for r in rows(tmp_path / "out" / "trace.csv") if r["step"] == "20"}
     assert {int(r["bytes_total"]) for r in last.values()} == {0}
     values = [float(r["subspace_distance"]) for r in last.values()]
-    assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+    assert values == pytest.approx([values[0]] * len(METHODS), rel=1e-6)
 
 
 def test_list_shows_every_entry_with_its_options(tmp_path):

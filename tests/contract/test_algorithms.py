@@ -15,6 +15,7 @@ from mpidec.graph.facts import graph_facts
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES
 from mpidec.network import Network
+from mpidec.predict import predict
 
 
 def simulate(name, rows):
@@ -53,7 +54,7 @@ def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_met
     L = 4
     rows = [(tuple(j for j in range(L) if j != i), 1 / L, np.full(L - 1, 1 / L)) for i in range(L)]
     facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], L, 0)
-    options = {**cases.OPTIONS[name], "rounds": 1, "rounds_init": 1}
+    options = {**cases.OPTIONS[name], "rounds": 1, "rounds_init": 1}  # W^k = W: where rounds grow they change nothing
     made = cases.simulated(name, rows)
 
     def node(g):
@@ -160,27 +161,75 @@ def test_step_changes_no_array_it_was_given(name):
     assert run_nodes(node, L) == [True] * L
 
 
-@pytest.mark.parametrize("name", ["dif_altgdmin"])
+def rounds_of(name, k):
+    """Gossip rounds of step k, as the options say."""
+    options = cases.OPTIONS[name]
+    if name == "dgd":
+        return 1
+    return min(options["rounds"] + int(options["growth"] * k), options["most"]) if "growth" in options else options["rounds"]
+
+
+@pytest.mark.parametrize("name", cases.GOSSIPING)
 def test_bytes_of_an_iteration_are_rounds_degree_d_r_8(name):
     L, d, r = 5, 12, 2
     graph = cases.graph_of(L)
-    made = networks("graph", cases.rows_of(graph))
+    made = cases.simulated(name, cases.rows_of(graph))
 
     def node(g):
         algorithm, problem = cases.algorithm_of(name, L), cases.shard(g, L)
         net, ledger = made[g]
         with ledger.charge("init"):
             state = algorithm.init(net, problem, problem.start(cases.SEED))
-        with ledger.charge("iterate"):
-            algorithm.step(net, problem, state, 1)
-        return ledger
+        sent = []
+        for k in range(1, 8):
+            with ledger.charge("iterate"):
+                state = algorithm.step(net, problem, state, k)
+            sent.append(ledger.totals("iterate").bytes)
+        return ledger, np.diff([0, *sent]).tolist()
 
-    for g, ledger in enumerate(run_nodes(node, L)):
+    for g, (ledger, sent) in enumerate(run_nodes(node, L)):
         degree = len(graph.neighbors(g))
-        assert ledger.totals("iterate").bytes == 3 * degree * d * r * 8
+        assert sent == [rounds_of(name, k) * degree * d * r * 8 for k in range(1, 8)]
         # alpha once (8 bytes), then a sum and an agreement of d r numbers for each power iteration
-        assert ledger.totals("init").bytes == 6 * degree * (8 + 2 * cases.POWER_ITERATIONS * d * r * 8)
+        a_round = degree * (8 + 2 * cases.POWER_ITERATIONS * d * r * 8)
+        assert ledger.totals("init").bytes == cases.OPTIONS[name]["rounds_init"] * a_round
         assert {row.neighbor for row in ledger.rows()} == set(graph.neighbors(g))
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5])
+@pytest.mark.parametrize("name", cases.OPTIONS)
+def test_predicted_traffic_is_what_the_ledgers_count(name, nodes):
+    """For every number of iterations up to ITERATIONS, by when growing rounds have reached their end."""
+    graph = cases.graph_of(nodes)
+    degrees = {int(d): int(n) for d, n in zip(*np.unique(graph.degrees, return_counts=True), strict=True)}
+    algorithm = cases.algorithm_of(name, nodes)
+    made = cases.simulated(name, cases.rows_of(graph))
+
+    def node(g):
+        problem, (net, ledger) = cases.shard(g, nodes), made[g]
+        state = algorithm.init(net, problem, problem.start(cases.SEED))
+        sent = []
+        for k in range(1, cases.ITERATIONS + 1):
+            state = algorithm.step(net, problem, state, k)
+            sent.append((ledger.totals("setup").messages, ledger.totals("setup").bytes))  # all is on one account here
+        return sent
+
+    counted = run_nodes(node, nodes)
+    for k in range(1, cases.ITERATIONS + 1):
+        kinds = predict(algorithm, cases.SPEC.rehearsal(), cases.facts_of(graph), degrees, k)
+        predicted = sorted((kind.messages, kind.bytes) for kind in kinds for _ in range(kind.nodes))
+        assert predicted == sorted(sent[k - 1] for sent in counted)
+
+
+def test_steps_that_send_other_than_their_class_are_not_predicted():
+    class Sly(ALGORITHMS["dec_altgdmin_growing"]):
+        def step(self, net, problem, state, k):
+            return super().step(net, problem, state, k + 1)
+
+    facts = cases.facts_of(cases.graph_of(3))
+    algorithm = Sly(rounds=1, growth=0.4, most=9, rounds_init=3).bind(facts)
+    with pytest.raises(InputError, match=r"step 4 sends other than .* override traffic_class"):
+        predict(algorithm, cases.SPEC.rehearsal(), facts, {2: 3}, 4)
 
 
 def test_mixing_refuses_arrays_of_two_dtypes_and_weights_of_another_degree():
@@ -242,3 +291,30 @@ def test_an_algorithm_that_was_not_bound_says_so():
     problem = cases.shard(0, 1)
     with pytest.raises(ValueError, match="needs nodes and rounds_init"):
         ALGORITHMS["dif_altgdmin"]().init(net, problem, problem.start(0))
+
+
+@pytest.mark.parametrize(("gossip", "L"), [("plain", 12), ("chebyshev", 12), ("plain", 1)])
+def test_rounds_of_dec_altgdmin_follow_from_the_accuracy(gossip, L):
+    """Each is the least number of rounds whose polynomial of the ring's gamma is below the bound."""
+    facts = graph_facts(TOPOLOGIES["ring"](), MIXINGS["metropolis"], L, 0)
+
+    def left(rounds):
+        if L == 1:
+            return 0.0
+        x = 3 / (1 + 2 * np.cos(2 * np.pi / L))
+        return x**-rounds if gossip == "plain" else 1 / np.polynomial.chebyshev.Chebyshev.basis(rounds)(x)
+
+    def least(bound):
+        return next(rounds for rounds in range(1, 2000) if left(rounds) <= bound)
+
+    few, many = (ALGORITHMS["dec_altgdmin"](rounds=rounds, gossip=gossip).bind(facts) for rounds in (3, 60))
+    assert few.rounds_init == max(least(1 / L), L // 2, 3)
+    assert many.rounds_init == 60
+    growing = ALGORITHMS["dec_altgdmin_growing"](gossip=gossip, accuracy=1e-9).bind(facts)
+    assert (growing.most, growing.rounds_init) == (least(1e-9), least(1e-9 / L))
+    # what a round gains in the long run, against what an iteration does
+    gained = left(60) / left(61) if L > 1 else np.inf
+    assert growing.growth == pytest.approx(np.log(1 / 0.88) / np.log(gained), rel=1e-3)
+    given = ALGORITHMS["dec_altgdmin_growing"](gossip=gossip, growth=0.25, most=40, rounds_init=50).bind(facts)
+    assert (given.growth, given.most, given.rounds_init) == (0.25, 40, 50)
+    assert [given.traffic_class(k) for k in (1, 3, 4, 119, 120, 500)] == [10, 10, 11, 39, 40, 40]
