@@ -16,10 +16,10 @@ from mpidec.algorithms import (
     DifAltGDmin as DifAltGDmin,
 )
 from mpidec.algorithms import (
-    FusionAltGDmin as FusionAltGDmin,
+    FallingDecAltGDmin as FallingDecAltGDmin,
 )
 from mpidec.algorithms import (
-    GrowingDecAltGDmin as GrowingDecAltGDmin,
+    FusionAltGDmin as FusionAltGDmin,
 )
 from mpidec.errors import InputError as InputError
 from mpidec.errors import RunError as RunError

@@ -98,12 +98,12 @@ def dec_altgdmin(X, y, parts, W, x0, *, rounds, gossip="plain", **options):  # t
     return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 
 
-def dec_altgdmin_growing(X, y, parts, W, x0, *, rounds, growth, most, gossip="plain", **options):  # type: ignore[no-untyped-def]
-    """The same with rounds that grow by `growth` an iteration, whole rounds only, up to `most`."""
+def dec_altgdmin_falling(X, y, parts, W, x0, *, most, fall, gossip="plain", **options):  # type: ignore[no-untyped-def]
+    """The same with rounds that fall from `most` by `fall` an iteration, whole rounds only, to one."""
 
     def step(U, grads, eta, k):  # type: ignore[no-untyped-def]
-        whole = rounds + int(growth * k)
-        return U - eta * mix(len(parts) * mixer(W, whole if whole < most else most, gossip), grads)
+        rounds = most - int(fall * (k - 1))
+        return U - eta * mix(len(parts) * mixer(W, rounds if rounds > 1 else 1, gossip), grads)
 
     return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 

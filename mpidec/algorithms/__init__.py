@@ -3,14 +3,14 @@
 from mpidec.algorithms.altgdmin import AllReduceAltGDmin, FusionAltGDmin
 from mpidec.algorithms.base import Algorithm
 from mpidec.algorithms.dec_altgdmin import DecAltGDmin
-from mpidec.algorithms.dec_altgdmin_growing import GrowingDecAltGDmin
+from mpidec.algorithms.dec_altgdmin_falling import FallingDecAltGDmin
 from mpidec.algorithms.dgd import DGD
 from mpidec.algorithms.dif_altgdmin import DifAltGDmin
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "dif_altgdmin": DifAltGDmin,
     "dec_altgdmin": DecAltGDmin,
-    "dec_altgdmin_growing": GrowingDecAltGDmin,
+    "dec_altgdmin_falling": FallingDecAltGDmin,
     "dgd": DGD,
     "altgdmin_fusion": FusionAltGDmin,
     "altgdmin_allreduce": AllReduceAltGDmin,
@@ -23,6 +23,6 @@ __all__ = [
     "AllReduceAltGDmin",
     "DecAltGDmin",
     "DifAltGDmin",
+    "FallingDecAltGDmin",
     "FusionAltGDmin",
-    "GrowingDecAltGDmin",
 ]

@@ -14,7 +14,7 @@
 Travels per iteration: `rounds` messages of d r numbers to every neighbor. U itself is never mixed: what nodes disagree on
 after the initialization stays, and what AGREE leaves of the gradients adds to it, so that the error stalls near
 gamma^rounds. The initialization, whose departures stand in `spectral.py`, therefore takes at least `rounds` rounds a sum
-by default (choice); `dec_altgdmin_growing` has rounds that grow with the accuracy reached, as the theory asks for.
+by default (choice). The rounds that an accuracy takes, as the theory has them, are those of `dec_altgdmin_falling`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 20},
     {"algorithm": "altgdmin_fusion", "iterations": 20},
     {"algorithm": "altgdmin_allreduce", "iterations": 20},
-    {"algorithm": "dec_altgdmin_growing", "rounds": 3, "iterations": 20, "gossip": "chebyshev"},
+    {"algorithm": "dec_altgdmin_falling", "most": 20, "iterations": 20, "gossip": "chebyshev"},
 ]
 
 
@@ -132,9 +132,9 @@ def test_dry_run_predicts_the_bytes_of_the_run(folder, tmp_path):
         last = [r for r in rows(folder / "trace.csv") if r["method"] == method["algorithm"]][-1]
         assert (max(k[-1] for k in kinds[:-1]), kinds[-1][-1]) == (int(last["bytes_max"]), int(last["bytes_total"]))
         assert max(k[-2] for k in kinds[:-1]) == int(last["messages_max"])
-    # gamma of a star of 4 is 3/4, and log(1 / 0.88) / acosh(4 / 3) = 0.16 rounds more an iteration: 3 to 6
-    assert [k[0] for k in dry_rows(done.stdout, "dec_altgdmin_growing")] == [6, 6, 6]
-    assert "3 to 6" in done.stdout
+    # gamma of a star of 4 is 3/4, and log(1 / 0.88) / acosh(4 / 3) = 0.161 rounds fewer an iteration: 20 to 17
+    assert [k[0] for k in dry_rows(done.stdout, "dec_altgdmin_falling")] == [20, 20, 20]
+    assert "17 to 20" in done.stdout
 
 
 def test_dry_run_takes_no_time_for_rounds(tmp_path):

@@ -54,7 +54,8 @@ def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_met
     L = 4
     rows = [(tuple(j for j in range(L) if j != i), 1 / L, np.full(L - 1, 1 / L)) for i in range(L)]
     facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], L, 0)
-    options = {**cases.OPTIONS[name], "rounds": 1, "rounds_init": 1}  # W^k = W: where rounds grow they change nothing
+    options = {**cases.OPTIONS[name], "rounds_init": 1}
+    options |= {"most": 1} if "most" in options else {"rounds": 1}
     made = cases.simulated(name, rows)
 
     def node(g):
@@ -166,7 +167,7 @@ def rounds_of(name, k):
     options = cases.OPTIONS[name]
     if name == "dgd":
         return 1
-    return min(options["rounds"] + int(options["growth"] * k), options["most"]) if "growth" in options else options["rounds"]
+    return max(options["most"] - int(options["fall"] * (k - 1)), 1) if "fall" in options else options["rounds"]
 
 
 @pytest.mark.parametrize("name", cases.GOSSIPING)
@@ -199,7 +200,7 @@ def test_bytes_of_an_iteration_are_rounds_degree_d_r_8(name):
 @pytest.mark.parametrize("nodes", [1, 2, 5])
 @pytest.mark.parametrize("name", cases.OPTIONS)
 def test_predicted_traffic_is_what_the_ledgers_count(name, nodes):
-    """For every number of iterations up to ITERATIONS, by when growing rounds have reached their end."""
+    """For every number of iterations up to ITERATIONS, by when falling rounds have reached one."""
     graph = cases.graph_of(nodes)
     degrees = {int(d): int(n) for d, n in zip(*np.unique(graph.degrees, return_counts=True), strict=True)}
     algorithm = cases.algorithm_of(name, nodes)
@@ -222,14 +223,14 @@ def test_predicted_traffic_is_what_the_ledgers_count(name, nodes):
 
 
 def test_steps_that_send_other_than_their_class_are_not_predicted():
-    class Sly(ALGORITHMS["dec_altgdmin_growing"]):
+    class Sly(ALGORITHMS["dec_altgdmin_falling"]):
         def step(self, net, problem, state, k):
             return super().step(net, problem, state, k + 1)
 
     facts = cases.facts_of(cases.graph_of(3))
-    algorithm = Sly(rounds=1, growth=0.4, most=9, rounds_init=3).bind(facts)
-    with pytest.raises(InputError, match=r"step 4 sends other than .* override traffic_class"):
-        predict(algorithm, cases.SPEC.rehearsal(), facts, {2: 3}, 4)
+    algorithm = Sly(most=9, fall=0.4, rounds_init=3).bind(facts)
+    with pytest.raises(InputError, match=r"step 5 sends other than .* override traffic_class"):
+        predict(algorithm, cases.SPEC.rehearsal(), facts, {2: 3}, 5)
 
 
 def test_mixing_refuses_arrays_of_two_dtypes_and_weights_of_another_degree():
@@ -310,11 +311,11 @@ def test_rounds_of_dec_altgdmin_follow_from_the_accuracy(gossip, L):
     few, many = (ALGORITHMS["dec_altgdmin"](rounds=rounds, gossip=gossip).bind(facts) for rounds in (3, 60))
     assert few.rounds_init == max(least(1 / L), L // 2, 3)
     assert many.rounds_init == 60
-    growing = ALGORITHMS["dec_altgdmin_growing"](gossip=gossip, accuracy=1e-9).bind(facts)
-    assert (growing.most, growing.rounds_init) == (least(1e-9), least(1e-9 / L))
+    falling = ALGORITHMS["dec_altgdmin_falling"](gossip=gossip, accuracy=1e-9).bind(facts)
+    assert (falling.most, falling.rounds_init) == (least(1e-9), least(1e-9 / L))
     # what a round gains in the long run, against what an iteration does
     gained = left(60) / left(61) if L > 1 else np.inf
-    assert growing.growth == pytest.approx(np.log(1 / 0.88) / np.log(gained), rel=1e-3)
-    given = ALGORITHMS["dec_altgdmin_growing"](gossip=gossip, growth=0.25, most=40, rounds_init=50).bind(facts)
-    assert (given.growth, given.most, given.rounds_init) == (0.25, 40, 50)
-    assert [given.traffic_class(k) for k in (1, 3, 4, 119, 120, 500)] == [10, 10, 11, 39, 40, 40]
+    assert falling.fall == pytest.approx(np.log(1 / 0.88) / np.log(gained), rel=1e-3)
+    given = ALGORITHMS["dec_altgdmin_falling"](gossip=gossip, fall=0.25, most=40, rounds_init=50).bind(facts)
+    assert (given.fall, given.most, given.rounds_init) == (0.25, 40, 50)
+    assert [given.traffic_class(k) for k in (1, 4, 5, 156, 157, 500)] == [40, 40, 39, 2, 1, 1]
