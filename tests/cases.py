@@ -15,7 +15,6 @@ from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES, Adjacency
 from mpidec.ledger import Ledger
 from mpidec.problems import PROBLEMS
-from mpidec.problems.partition import split
 
 # sizes that divide by no node count in use but 1
 SPEC = PROBLEMS["multitask_regression"]["synthetic"](d=12, tasks=11, rank=2, samples=9)
@@ -93,7 +92,7 @@ def oracle(label: str, nodes: int, W: np.ndarray) -> np.ndarray:
     """The dense method's U at every node, (L, d, r), after ITERATIONS."""
     whole = shard(0, 1)
     x0 = whole.start(SEED)
-    parts = [split(SPEC.tasks, nodes, g) for g in range(nodes)]
+    parts = [SPEC.own_tasks(SPEC.tasks, nodes, g) for g in range(nodes)]
     name, options = label.split(maxsplit=1)[0], OPTIONS[label] | {"iterations": ITERATIONS}
     if class_of(label).network == "graph" and hasattr(oracles, name):
         return list(getattr(oracles, name)(whole.X, whole.y, parts, W, x0, **options))[-1]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from mpidec.errors import InputError
 from mpidec.options import Meta
-from mpidec.problems.base import Array, ProblemSpec, check_sizes
+from mpidec.problems.base import Array, check_sizes
 from mpidec.problems.idx import Idx, open_idx
 from mpidec.problems.multitask import MultitaskRegression
-from mpidec.problems.partition import split
+from mpidec.problems.partition import Partitioned
 from mpidec.seeding import generator
 
 CLASSES = 10
@@ -109,7 +109,7 @@ class Judge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FashionPairs(ProblemSpec):
+class FashionPairs(Partitioned):
     """Fashion-MNIST: pairs of classes told apart from few images each; judged by held-out accuracy.
 
     Task t is about pair t mod 45 (label 1 for the lower class, -1 for the other) and owns its images: none is in two
@@ -128,7 +128,7 @@ class FashionPairs(ProblemSpec):
 
     def check(self, nodes: int) -> None:
         """Look at headers, lengths and labels; raises InputError for what is missing, damaged or not enough."""
-        split(self.tasks, nodes, 0)
+        self.own_tasks(self.tasks, nodes, 0)
         images, labels = self._open("train")
         held_out, held_out_labels = self._open("t10k")
         if held_out.shape != images.shape:
@@ -165,7 +165,7 @@ class FashionPairs(ProblemSpec):
 
     def load(self, node: int, nodes: int, seed: int, public: FeatureMap) -> MultitaskRegression:
         """Stream the files once, keeping this node's images: features of its tasks', bytes of the held-out ones."""
-        own = split(self.tasks, nodes, node)
+        own = self.own_tasks(self.tasks, nodes, node)
         images, labels = self._open("train")
         chosen = self._draw(_labels(labels, PUBLIC_IMAGES), seed)[own.start : own.stop]
         X = np.empty((len(own), self.samples, self._d(images)))

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from mpidec.errors import InputError
 from mpidec.options import Meta
-from mpidec.problems.base import Array, ProblemSpec, check_sizes
+from mpidec.problems.base import Array, check_sizes
 from mpidec.problems.multitask import MultitaskRegression, stand_in
-from mpidec.problems.partition import split
+from mpidec.problems.partition import Partitioned
 
 _LOOK_BYTES = 1 << 20
 """How much of a file is looked through for NaN at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files(ProblemSpec):
+class Files(Partitioned):
     """X.npy (T, n, d) and y.npy (T, n) of a folder, and U_true.npy (d, r) where the subspace is known.
 
     Any real or integer type; float64 in C order is used where it lies, anything else is converted for own tasks.
@@ -35,7 +35,7 @@ class Files(ProblemSpec):
     def check(self, nodes: int) -> None:
         """Look at the headers; raises InputError naming the file for what is missing, truncated or misshapen."""
         tasks, samples, d = self._sizes()
-        split(tasks, nodes, 0)
+        self.own_tasks(tasks, nodes, 0)
         check_sizes(d, tasks, self.rank, samples)
         self._truth_map(d)
 
@@ -43,7 +43,7 @@ class Files(ProblemSpec):
         """Map the files and look through the node's own tasks; raises InputError for NaN and Inf, naming the task."""
         self.check(nodes)
         tasks, _, d = self._sizes()
-        own = split(tasks, nodes, node)
+        own = self.own_tasks(tasks, nodes, node)
         X, y = self._own("X.npy", own), self._own("y.npy", own)
         return MultitaskRegression(X, y, rank=self.rank, total_tasks=tasks, truth=self._truth(d), isotropic=self.isotropic)
 

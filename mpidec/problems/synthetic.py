@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 
 from mpidec.options import Meta
-from mpidec.problems.base import ProblemSpec, check_memory, check_sizes
+from mpidec.problems.base import check_memory, check_sizes
 from mpidec.problems.multitask import MultitaskRegression, stand_in
-from mpidec.problems.partition import split
+from mpidec.problems.partition import Partitioned
 from mpidec.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synthetic(ProblemSpec):
+class Synthetic(Partitioned):
     """Gaussian features, labels X_t U* b_t plus noise, Gaussian b_t; the true subspace is known.
 
     U* is the Q factor of a Gaussian (d, r) matrix. Task t depends on the seed and t alone. Coordinate k of every b_t is
@@ -32,14 +32,14 @@ class Synthetic(ProblemSpec):
 
     def check(self, nodes: int) -> None:
         """See `ProblemSpec.check`."""
-        largest = len(split(self.tasks, nodes, 0))
+        largest = len(self.own_tasks(self.tasks, nodes, 0))
         check_sizes(self.d, self.tasks, self.rank, self.samples)
         check_memory(8 * largest * self.samples * (self.d + 1))
 
     def load(self, node: int, nodes: int, seed: int, public: Any) -> MultitaskRegression:
         """Draw the node's tasks straight into its arrays."""
         self.check(nodes)
-        own = split(self.tasks, nodes, node)
+        own = self.own_tasks(self.tasks, nodes, node)
         truth = np.linalg.qr(generator(seed, "subspace").standard_normal((self.d, self.rank)))[0]
         scale = self.condition ** -np.linspace(0.0, 1.0, self.rank)
         X, y = np.empty((len(own), self.samples, self.d)), np.empty((len(own), self.samples))

@@ -38,6 +38,16 @@ def test_equals_its_dense_oracle(name, nodes):
 
 
 @pytest.mark.parametrize("name", cases.OPTIONS)
+def test_nodes_of_unequal_shares_equal_the_dense_oracle(name, monkeypatch):
+    monkeypatch.setattr(cases, "SPEC", dataclasses.replace(cases.SPEC, imbalance=4.0))
+    rows = cases.rows_of(cases.graph_of(5))
+    assert [cases.shard(g, 5).tasks for g in range(5)] == [4, 3, 2, 1, 1]
+    states, _ = simulate(name, rows)
+    expected = cases.oracle(name, 5, cases.dense(rows))
+    np.testing.assert_allclose(np.stack([state.U for state in states]), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", cases.OPTIONS)
 def test_one_node_is_the_centralized_method(name):
     states, ledgers = simulate(name, cases.rows_of(cases.graph_of(1)))
     central, _ = simulate("altgdmin_allreduce", cases.rows_of(cases.graph_of(1)))

@@ -230,6 +230,16 @@ def test_a_synthetic_task_is_the_same_on_any_number_of_ranks():
     assert not np.array_equal(spec.load(0, 1, 5, None).X, whole.X)
 
 
+def test_a_task_is_the_same_in_unequal_shares():
+    sizes = {"d": 13, "tasks": 40, "rank": 3, "samples": 5}
+    whole = Synthetic(**sizes).load(0, 1, 4, None)
+    shares = [Synthetic(**sizes, imbalance=6.0).load(node, 4, 4, None) for node in range(4)]
+    assert [s.tasks for s in shares] == [20, 11, 6, 3]  # 40 over 1 : 6^(-1/3) : 6^(-2/3) : 1/6
+    assert np.array_equal(np.concatenate([s.X for s in shares]), whole.X)
+    assert np.array_equal(np.concatenate([s.y for s in shares]), whole.y)
+    assert all(s.total_tasks == 40 for s in shares)
+
+
 def test_shares_of_the_gradient_add_up_to_the_whole():
     spec = Synthetic(d=13, tasks=11, rank=3, samples=5)
     u = spec.load(0, 1, 4, None).start(4)
