@@ -12,7 +12,7 @@ from mpidec import __version__
 from mpidec.errors import InputError
 
 # and their modules in commands/
-VERBS = {"run": "run", "sweep": "sweep", "topology": "topology", "list": "listing", "doctor": "doctor"}
+VERBS = {"run": "run", "sweep": "sweep", "report": "report", "topology": "topology", "list": "listing", "doctor": "doctor"}
 _BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 

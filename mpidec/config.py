@@ -25,7 +25,7 @@ Table = dict[str, Any]
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 # what CSV files, the names in final.npz and a line on a terminal can hold as it is
-_LABEL = r"^(?![\s.])[^,\"/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
+_LABEL = r"^(?![\s.])[^,\"/\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
 
 
 def name_meta(description: str) -> Meta:
@@ -36,7 +36,7 @@ def name_meta(description: str) -> Meta:
 _LABEL_META = Meta(
     pattern=_LABEL,
     description="its name in tables; none: the algorithm",
-    extra={"wanted": 'at most 100 characters without , " / \\'},
+    extra={"wanted": 'at most 100 characters without , " /'},
 )
 
 

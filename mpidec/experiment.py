@@ -25,7 +25,7 @@ from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
 from mpidec.options import build
 from mpidec.problems import ProblemSpec
 from mpidec.recorder import Recorder
-from mpidec.recording import SET_UP, record_ledger, record_method
+from mpidec.recording import SET_UP, record_graph, record_ledger, record_method
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,7 @@ def run_experiment(
     if recorder is not None and on_recorder is not None:
         on_recorder(recorder)
     record_ledger(world, recorder, SET_UP, world.ledger.rows())
+    record_graph(world, recorder, graph.neighbors)
     diverged = []
     for method in experiment.methods:
         if progress is not None:

@@ -44,6 +44,10 @@ class Metric:
         """Whether `value` is as good as `target`; what is not a number never is."""
         return value >= target if self.higher_is_better else value <= target
 
+    def shown(self, value: float) -> str:
+        """The value as tables show it."""
+        return f"{value:.4f}" if self.higher_is_better else f"{value:.2e}"
+
 
 def subspace_distance_here(U: Array, truth: Array) -> float:
     """SD_2(U, U*) = ||(I - Q Q^T) U*||_2 for a basis Q of the columns of U (d, r) and U* (d, r*) orthonormal.

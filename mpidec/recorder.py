@@ -22,6 +22,9 @@ from mpidec.engine import Row
 from mpidec.errors import InputError
 from mpidec.ledger import LedgerRow
 
+FORMAT = 1
+"""Of the run folder, in run.json: goes up when files or columns change so that what reads them must know."""
+
 LEDGER_COLUMNS = (
     "method",
     "account",
@@ -82,7 +85,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 class Recorder:
-    """Writes experiment.toml, run.json, trace.csv, ledger.csv and final.npz into a new folder.
+    """Writes experiment.toml, run.json, graph.txt, trace.csv, ledger.csv and final.npz into a new folder.
 
     `folder` None takes the first free one of `default_folder(name)`, the same with -2, with -3, and so on. Raises
     InputError when the folder exists or cannot be made; OSError when a write fails later. Every file is complete
@@ -91,7 +94,7 @@ class Recorder:
 
     def __init__(self, folder: Path | None, experiment: dict[str, Any], about: dict[str, Any]) -> None:
         self.folder = _make(folder) if folder is not None else _make_next(default_folder(experiment["name"]))
-        self._about = {**about, "status": "running", "start": now(), "end": None, "methods": {}}
+        self._about = {"format": FORMAT, **about, "status": "running", "start": now(), "end": None, "methods": {}}
         self._lock = threading.Lock()
         self._trace: IO[bytes] | None = None
         self._trace_columns: list[str] = []
@@ -101,6 +104,13 @@ class Recorder:
             replace(self.folder / "ledger.csv", _line(LEDGER_COLUMNS).encode())
         except OSError as error:
             raise InputError(f"cannot write into {self.folder}: {error.strerror}; give another --out") from None
+
+    def graph(self, nodes: int, rank: int, neighbors: Sequence[int]) -> None:
+        """Add one rank's edges to graph.txt, ranks ascending: a file that `topology = "edge_list"` reads."""
+        lines = [f"# nodes {nodes}\n"] if rank == 0 else []
+        lines += [f"{rank} {other}\n" for other in neighbors if other > rank]
+        with self._lock, (self.folder / "graph.txt").open("ab", buffering=0) as file:
+            _append(file, "".join(lines))
 
     def row(self, method: str, row: Row) -> None:
         """Add one observation to trace.csv."""

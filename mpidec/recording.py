@@ -40,6 +40,18 @@ class _Writing:
             raise RunError(failure)
 
 
+def record_graph(world: World, recorder: Recorder | None, neighbors: tuple[int, ...]) -> None:
+    """Write the graph as the ranks hold it. Collective; RunError on all ranks where it fails."""
+    writing = _Writing(world, recorder)
+
+    def take(rank: int, own: tuple[int, ...]) -> None:
+        assert recorder is not None
+        writing.attempt(recorder.graph, world.size, rank, own)
+
+    world.stream(neighbors, take)
+    writing.agree()
+
+
 def record_ledger(world: World, recorder: Recorder | None, label: str, rows: list[LedgerRow]) -> None:
     """Write all ranks' ledgers under `label`, one rank's at a time. Collective; RunError on all ranks where it fails."""
     writing = _Writing(world, recorder)

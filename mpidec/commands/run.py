@@ -145,7 +145,7 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
     about = world.first(lambda: _about(world, facts.command if facts else shlex.join(["mpidec", *sys.argv[1:]])))
     progress = None
     if world.rank == 0:
-        from mpidec.report import Progress
+        from mpidec.screen import Progress
 
         progress = Progress(facts.bar if facts else None)
 
@@ -177,7 +177,7 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
 
 def _show(folder: Path, diverged: list[str], columns: int | None) -> None:
     from mpidec.plots import save_figures
-    from mpidec.report import print_table
+    from mpidec.screen import print_table
 
     print_table(folder, columns)
     for figure in save_figures(folder):

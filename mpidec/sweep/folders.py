@@ -25,7 +25,17 @@ from mpidec.overrides import literal
 from mpidec.sweep.plan import Run, Sweep
 
 Status = Literal["to do", "running", "finished", "diverged", "interrupted", "failed", "killed", "blocked"]
-WRITTEN = ("experiment.toml", "run.json", "trace.csv", "ledger.csv", "final.npz", "*.png", "*.partial")
+WRITTEN = (
+    "experiment.toml",
+    "run.json",
+    "graph.txt",
+    "trace.csv",
+    "ledger.csv",
+    "final.npz",
+    "report.html",
+    "*.png",
+    "*.partial",
+)
 """The files of a run folder: one that holds anything else is never removed."""
 
 # another process that looks whether a run is running holds its lock for some microseconds

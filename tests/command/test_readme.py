@@ -56,6 +56,10 @@ def environment():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command, checkout):
+    for earlier in COMMANDS:  # what it reads, an earlier line has made
+        folder = earlier.partition(" --out ")[2]
+        if folder and earlier != command and folder in shlex.split(command):
+            assert finish(start(shlex.split(earlier), checkout, **environment())).returncode == 0
     done = finish(start(shlex.split(command), checkout, **environment()), 240)
     assert done.returncode == 0, done.stderr
     if "sweep" in command:

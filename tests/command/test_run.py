@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 def test_the_folder_holds_what_it_should_and_no_more(folder):
     assert sorted(p.name for p in folder.iterdir()) == sorted(
-        ["experiment.toml", "run.json", "trace.csv", "ledger.csv", "final.npz", "subspace_distance.png"]
+        ["experiment.toml", "run.json", "graph.txt", "trace.csv", "ledger.csv", "final.npz", "subspace_distance.png"]
     )
     assert (folder / "subspace_distance.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
@@ -104,6 +104,7 @@ def test_final_arrays_are_every_nodes_and_give_the_last_traced_error(folder):
 def test_run_json_and_the_resolved_experiment(folder, tmp_path):
     about = json.loads((folder / "run.json").read_text())
     assert (about["status"], about["ranks"], sum(about["hosts"].values())) == ("finished", 4, 4)
+    assert about["format"] == 1
     assert about["graph"]["degree_max"] == 3
     assert about["graph"]["gamma"] == pytest.approx(0.75)  # star of 4 under Metropolis: 1 - 1/4
     assert about["start"] <= about["end"]
@@ -120,6 +121,18 @@ def test_run_json_and_the_resolved_experiment(folder, tmp_path):
     for a, b in zip(first, second, strict=True):
         if a["method"] != "altgdmin_allreduce":
             assert {k: v for k, v in a.items() if "seconds" not in k} == {k: v for k, v in b.items() if "seconds" not in k}
+
+
+def test_recorded_graph_is_one_to_run_on(folder, tmp_path):
+    """Star of 4, and the run on that file is the run on the star, to the byte."""
+    assert (folder / "graph.txt").read_text() == "# nodes 4\n0 1\n0 2\n0 3\n"
+    graph = {"topology": "edge_list", "path": str(folder / "graph.txt")}
+    done = mpidec("run", write(tmp_path, small(method=METHODS[:1], graph=graph, ranks=4)), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first = [r for r in rows(folder / "trace.csv") if r["method"] == "dif_altgdmin"]
+    second = rows(tmp_path / "out" / "trace.csv")
+    assert [r["bytes_total"] for r in second] == [r["bytes_total"] for r in first]
+    assert [r["loss"] for r in second] == [r["loss"] for r in first]
 
 
 def test_dry_run_predicts_the_bytes_of_the_run(folder, tmp_path):

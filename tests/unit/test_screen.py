@@ -2,11 +2,16 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import pytest
 
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.mixing import MIXINGS
+from mpidec.graph.structured import Ring
 from mpidec.metrics import leading
-from mpidec.report import print_table
+from mpidec.recorder import FORMAT, LEDGER_COLUMNS
+from mpidec.screen import print_table
 
 LABELS = ("plain", "[bold]x[/bold]", "$x_1$ & <b>", "a label of some forty characters, in words".replace(",", ";"))
 
@@ -14,13 +19,21 @@ LABELS = ("plain", "[bold]x[/bold]", "$x_1$ & <b>", "a label of some forty chara
 @pytest.fixture
 def folder(tmp_path):
     """A run folder with one row a method."""
-    names = ("method", "step", "seconds", "rounds", "bytes_max", "bytes_total", "subspace_distance")
+    costs = ("step", "seconds", "compute_seconds", "comm_seconds", "rounds", "bytes_max", "bytes_total")
     with (tmp_path / "trace.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(names)
-        table.writerows([label, 300, 7.25, 3165 + i, 369_792_336, 2_095_489_904, 1.25e-14] for i, label in enumerate(LABELS))
-    (tmp_path / "ledger.csv").write_text("method,account,basis\nplain,iterate,modeled\n")
-    (tmp_path / "run.json").write_text(json.dumps({"ranks": 8}))
+        table.writerow(["method", *costs, "subspace_distance"])
+        for i, label in enumerate(LABELS):
+            table.writerow([label, 300, 7.25, 4.5, 2.75, 3165 + i, 369_792_336, 2_095_489_904, 1.25e-14])
+    with (tmp_path / "ledger.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(LEDGER_COLUMNS)
+        table.writerow(["plain", "iterate", 0, "collective", 1, 8, 1, 8, 0, "modeled", "", ""])
+    facts = graph_facts(Ring(), MIXINGS["metropolis"], 8, 0, None)
+    about = {key: "" for key in ("status", "command", "start", "end", "platform", "mpi_library", "blas_threads", "git")}
+    about |= {key: {} for key in ("hosts", "versions", "references", "methods")}
+    about |= {"format": FORMAT, "name": "x", "ranks": 8, "cores": 2, "graph": {**asdict(facts), "gap": facts.gap}}
+    (tmp_path / "run.json").write_text(json.dumps(about))
     return tmp_path
 
 

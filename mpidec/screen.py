@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -18,6 +15,7 @@ from rich.text import Text
 
 from mpidec.engine import Row
 from mpidec.metrics import METRICS, leading
+from mpidec.reader import Trace, read_about, read_trace, read_traffic
 
 _LINE_EVERY = 10.0  # seconds between two lines in a log
 _DRAW_EVERY = 0.1  # seconds between two drawings of the bar
@@ -68,29 +66,13 @@ class Progress:
             self._bar.stop()
 
 
-def read_trace(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """The rows of trace.csv by method, in order; numbers as floats."""
-    methods: dict[str, list[dict[str, float]]] = {}
-    with (folder / "trace.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            methods.setdefault(row.pop("method"), []).append({k: float(v) for k, v in row.items() if v})
-    return methods
-
-
-def modeled_methods(folder: Path) -> set[str]:
-    """The methods with bytes that are modeled rather than counted."""
-    with (folder / "ledger.csv").open(newline="") as file:
-        charged = ("init", "iterate")
-        return {r["method"] for r in csv.DictReader(file) if r["basis"] == "modeled" and r["account"] in charged}
-
-
 def print_table(folder: Path, columns: int | None) -> None:
     """The closing table of a run, from its folder, on a terminal of `columns` columns or in a log; rank 0 only.
 
     Where it is too wide for the terminal, each method's figures stand one below the other.
     """
-    trace, modeled = read_trace(folder), modeled_methods(folder)
-    about: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    about, trace = read_about(folder), read_trace(folder)
+    modeled = {method for method, traffic in read_traffic(folder).items() if traffic.collective}
     names, rows = _closing_rows(trace, modeled)
     # some launchers give a rank a terminal of its own, of no known width: what counts is the user's
     console = Console(
@@ -100,7 +82,7 @@ def print_table(folder: Path, columns: int | None) -> None:
         highlight=False,
         markup=False,
     )
-    table = Table(title=Text(f"{about['ranks']} nodes, {folder}"), title_justify="left")
+    table = Table(title=Text(f"{about.ranks} nodes, {folder}"), title_justify="left")
     for i, name in enumerate(names):
         table.add_column(Text(name), justify="right" if i else "left", no_wrap=True)
     for row in rows:
@@ -108,18 +90,18 @@ def print_table(folder: Path, columns: int | None) -> None:
     if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
         console.print(table)
     else:
-        console.print(f"{about['ranks']} nodes, {folder}", soft_wrap=True)
+        console.print(f"{about.ranks} nodes, {folder}", soft_wrap=True)
         for row in rows:
             console.print(f"\n{row[0]}", soft_wrap=True)
             for name, cell in zip(names[1:], row[1:], strict=True):
                 console.print(f"  {' '.join(name.split()):30}  {cell}", soft_wrap=True)
     if modeled:
         console.print("~ modeled: 2 (L-1)/L of the payload a node; --library-bytes counts what the library sends")
-    for name, value in about.get("references", {}).items():
+    for name, value in about.references.items():
         console.print(f"{name.replace('_', ' ')}: {value:.4f}")
 
 
-def _closing_rows(trace: dict[str, list[dict[str, float]]], modeled: set[str]) -> tuple[list[str], list[list[str]]]:
+def _closing_rows(trace: Trace, modeled: set[str]) -> tuple[list[str], list[list[str]]]:
     """The closing table's columns and cells, from each method's last observation."""
     newest = next(iter(trace.values()))[-1]
     shown, library = leading(newest), "library_bytes_max" in newest
@@ -130,7 +112,7 @@ def _closing_rows(trace: dict[str, list[dict[str, float]]], modeled: set[str]) -
         last = observed[-1]
         mark = "~" if label in modeled else ""
         cells = [label, f"{last['step']:.0f}"]
-        cells += [f"{last[n]:.4f}" if METRICS[n].higher_is_better else f"{last[n]:.2e}" for n in shown]
+        cells += [METRICS[n].shown(last[n]) for n in shown]
         cells += [f"{last['rounds']:.0f}", f"{mark}{last['bytes_max']:,.0f}", f"{mark}{last['bytes_total']:,.0f}"]
         cells += [f"{last['library_bytes_total']:,.0f}"] if library else []
         rows.append([*cells, f"{last['seconds']:.2f}"])

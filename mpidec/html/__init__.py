@@ -1,0 +1,1 @@
+"""The page of `mpidec report`: folders to runs (`collect`), numbers (`series`), pictures (`figures`), HTML (`page`)."""
