@@ -98,12 +98,12 @@ def dec_altgdmin(X, y, parts, W, x0, *, rounds, gossip="plain", **options):  # t
     return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 
 
-def dec_altgdmin_falling(X, y, parts, W, x0, *, most, fall, gossip="plain", **options):  # type: ignore[no-untyped-def]
-    """The same with rounds that fall from `most` by `fall` an iteration, whole rounds only, to one."""
+def dec_altgdmin_falling(X, y, parts, W, x0, *, most, fall, least, gossip="plain", **options):  # type: ignore[no-untyped-def]
+    """The same with rounds that fall from `most` by `fall` an iteration, whole rounds only, to `least`."""
 
     def step(U, grads, eta, k):  # type: ignore[no-untyped-def]
         rounds = most - int(fall * (k - 1))
-        return U - eta * mix(len(parts) * mixer(W, rounds if rounds > 1 else 1, gossip), grads)
+        return U - eta * mix(len(parts) * mixer(W, rounds if rounds > least else least, gossip), grads)
 
     return gossip_methods(X, y, parts, W, x0, step, gossip=gossip, **options)
 

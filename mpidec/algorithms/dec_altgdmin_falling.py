@@ -1,7 +1,7 @@
 """Dec-AltGDmin at a given accuracy, with fewer rounds as the gradients shrink (arXiv 2204.08117).
 
     grad_g  as in `dec_altgdmin.py`
-    D_g    = L AGREE(grad, rounds_k),  rounds_k = max(1, most - floor(fall (k - 1)))
+    D_g    = L AGREE(grad, rounds_k),  rounds_k = max(least, most - floor(fall (k - 1)))
     U_g    = QR(U_g - eta D_g)
 
 | paper | code | shape |
@@ -14,9 +14,11 @@
 Travels at iteration k: rounds_k messages of d r numbers to every neighbor. U is never mixed, so a disagreement stays for
 good, and the largest gradients, the first, need the most rounds: rounds that grow with the accuracy reached stall where
 the first ones leave them. Departs from the paper, whose rounds are `fall` = 0 (choice): a node's own gradient shrinks with
-the error, at condition number 1 to 0.88 an iteration, and gossip need not shrink what is gone. That halves the rounds of a
-run to 1e-14, on labels without noise alone: noise keeps a node's own gradient from vanishing though the sum does, and a
-larger condition number slows the error down. Then give a smaller `fall`, or 0.
+the error, at condition number 1 to 0.8 to 0.91 an iteration (0.92 is taken), and gossip need not shrink what is gone. That
+halves the rounds of a run to 1e-14. It wants labels without noise, which keeps a node's own gradient from vanishing though
+the sum does, and a condition number near 1: else give a smaller `fall`, or 0. Too few rounds for long are no option either:
+what they leave of D_g, x of a disagreement, lets it grow by a factor of about 1 + eta lambda x an iteration wherever gossip
+turns its sign. Hence `least`, by default the rounds that shrink to 1/L^2 (choice).
 """
 
 from __future__ import annotations
@@ -42,14 +44,16 @@ class FallingDecAltGDmin(GossipStart):
     accuracy: Annotated[float, Meta(gt=0, lt=1, description="what gossip may leave of a disagreement")] = 1e-14
     most: Annotated[int, Meta(ge=1, description="gossip rounds of the first iteration; none: from accuracy")] | None = None
     fall: (
-        Annotated[float, Meta(ge=0, description="rounds fewer an iteration; none: log(1/0.88) over what a round gains")] | None
+        Annotated[float, Meta(ge=0, description="rounds fewer an iteration; none: log(1/0.92) over what a round gains")] | None
     ) = None
+    least: Annotated[int, Meta(ge=1, description="rounds at least; none: those that shrink to 1/L^2")] | None = None
 
     def bind(self, facts: GraphFacts) -> Self:
-        """Fill also `most` and `fall`."""
+        """Fill also `most`, `fall` and `least`."""
         most = self.rounds_to(1 / self.accuracy, facts) if self.most is None else self.most
-        fall = -math.log(0.88) / self.rate(facts) if self.fall is None else self.fall
-        return replace(super().bind(facts), most=most, fall=fall)
+        fall = -math.log(0.92) / self.rate(facts) if self.fall is None else self.fall
+        least = min(most, self.rounds_to(facts.nodes**2, facts)) if self.least is None else self.least
+        return replace(super().bind(facts), most=most, fall=fall, least=least)
 
     def default_rounds_init(self, facts: GraphFacts) -> int:
         """The rounds that leave `accuracy` of the initialization's sums, which begin with a factor L."""
@@ -57,9 +61,9 @@ class FallingDecAltGDmin(GossipStart):
 
     def traffic_class(self, k: int) -> int:
         """The gossip rounds of step k. Raises ValueError when not bound."""
-        if self.most is None or self.fall is None:
-            raise ValueError(f"{type(self).__name__} needs most and fall: give both, or bind it to a graph's facts")
-        return max(1, self.most - math.floor(self.fall * (k - 1)))
+        if self.most is None or self.fall is None or self.least is None:
+            raise ValueError(f"{type(self).__name__} needs most, fall and least: give all, or bind it to a graph's facts")
+        return max(self.least, self.most - math.floor(self.fall * (k - 1)))
 
     def init(self, net: Network, problem: TwoBlock, x0: NDArray[Any]) -> SpectralState:
         """Spectral initialization by gossip."""

@@ -65,7 +65,7 @@ def test_complete_graph_with_uniform_weights_and_one_round_is_the_all_reduce_met
     rows = [(tuple(j for j in range(L) if j != i), 1 / L, np.full(L - 1, 1 / L)) for i in range(L)]
     facts = graph_facts(TOPOLOGIES["complete"](), MIXINGS["metropolis"], L, 0)
     options = {**cases.OPTIONS[name], "rounds_init": 1}
-    options |= {"most": 1} if "most" in options else {"rounds": 1}
+    options |= {"most": 1, "least": 1} if "most" in options else {"rounds": 1}
     made = cases.simulated(name, rows)
 
     def node(g):
@@ -177,7 +177,7 @@ def rounds_of(name, k):
     options = cases.OPTIONS[name]
     if name == "dgd":
         return 1
-    return max(options["most"] - int(options["fall"] * (k - 1)), 1) if "fall" in options else options["rounds"]
+    return max(options["most"] - int(options["fall"] * (k - 1)), options["least"]) if "fall" in options else options["rounds"]
 
 
 @pytest.mark.parametrize("name", cases.GOSSIPING)
@@ -210,7 +210,7 @@ def test_bytes_of_an_iteration_are_rounds_degree_d_r_8(name):
 @pytest.mark.parametrize("nodes", [1, 2, 5])
 @pytest.mark.parametrize("name", cases.OPTIONS)
 def test_predicted_traffic_is_what_the_ledgers_count(name, nodes):
-    """For every number of iterations up to ITERATIONS, by when falling rounds have reached one."""
+    """For every number of iterations up to ITERATIONS, by when falling rounds have reached their least."""
     graph = cases.graph_of(nodes)
     degrees = {int(d): int(n) for d, n in zip(*np.unique(graph.degrees, return_counts=True), strict=True)}
     algorithm = cases.algorithm_of(name, nodes)
@@ -322,10 +322,10 @@ def test_rounds_of_dec_altgdmin_follow_from_the_accuracy(gossip, L):
     assert few.rounds_init == max(least(1 / L), L // 2, 3)
     assert many.rounds_init == 60
     falling = ALGORITHMS["dec_altgdmin_falling"](gossip=gossip, accuracy=1e-9).bind(facts)
-    assert (falling.most, falling.rounds_init) == (least(1e-9), least(1e-9 / L))
+    assert (falling.most, falling.rounds_init, falling.least) == (least(1e-9), least(1e-9 / L), least(1 / L**2))
     # what a round gains in the long run, against what an iteration does
     gained = left(60) / left(61) if L > 1 else np.inf
-    assert falling.fall == pytest.approx(np.log(1 / 0.88) / np.log(gained), rel=1e-3)
-    given = ALGORITHMS["dec_altgdmin_falling"](gossip=gossip, fall=0.25, most=40, rounds_init=50).bind(facts)
+    assert falling.fall == pytest.approx(np.log(1 / 0.92) / np.log(gained), rel=1e-3)
+    given = ALGORITHMS["dec_altgdmin_falling"](gossip=gossip, fall=0.25, most=40, least=2, rounds_init=50).bind(facts)
     assert (given.fall, given.most, given.rounds_init) == (0.25, 40, 50)
-    assert [given.traffic_class(k) for k in (1, 4, 5, 156, 157, 500)] == [40, 40, 39, 2, 1, 1]
+    assert [given.traffic_class(k) for k in (1, 4, 5, 152, 153, 500)] == [40, 40, 39, 3, 2, 2]
