@@ -26,6 +26,9 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def start(command: list[str], cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a command in a session of its own."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # what a shell starts in the background ignores Ctrl-C, and so would all that it starts in turn
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         command,
         cwd=cwd,

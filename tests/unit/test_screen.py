@@ -13,7 +13,7 @@ from mpidec.metrics import leading
 from mpidec.recorder import FORMAT, LEDGER_COLUMNS
 from mpidec.screen import print_table
 
-LABELS = ("plain", "[bold]x[/bold]", "$x_1$ & <b>", "a label of some forty characters, in words".replace(",", ";"))
+LABELS = ("the plain one", "[bold]x[/bold]", "$x_1$ & <b>", "a label of some forty characters, in words".replace(",", ";"))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder(tmp_path):
     with (tmp_path / "ledger.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(LEDGER_COLUMNS)
-        table.writerow(["plain", "iterate", 0, "collective", 1, 8, 1, 8, 0, "modeled", "", ""])
+        table.writerow(["the plain one", "iterate", 0, "collective", 1, 8, 1, 8, 0, "modeled", "", ""])
     facts = graph_facts(Ring(), MIXINGS["metropolis"], 8, 0, None)
     about = {key: "" for key in ("status", "command", "start", "end", "platform", "mpi_library", "blas_threads", "git")}
     about |= {key: {} for key in ("hosts", "versions", "references", "methods")}
