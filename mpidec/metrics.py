@@ -52,7 +52,7 @@ class Metric:
 def subspace_distance_here(U: Array, truth: Array) -> float:
     """SD_2(U, U*) = ||(I - Q Q^T) U*||_2 for a basis Q of the columns of U (d, r) and U* (d, r*) orthonormal.
 
-    Infinite where U is not finite.
+    1 where U has fewer columns than U*; more cost nothing. Infinite where U is not finite.
     """
     if not np.isfinite(U).all():
         return np.inf

@@ -68,7 +68,8 @@ def record_method(world: World, recorder: Recorder | None, label: str, outcome: 
     """Write a method's ledger, end and final arrays. Collective; RunError on all ranks where rank 0 cannot."""
     record_ledger(world, recorder, label, meter.ledger.rows(meter.library))
     writing = _Writing(world, recorder)
-    how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
+    shapes = {name: list(np.shape(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)}
+    how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
     final = FinalArrays(recorder.folder if recorder is not None else Path())
     for name, part in zip(outcome.state._fields, outcome.state, strict=True):
         x = np.asarray(part)

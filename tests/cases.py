@@ -34,7 +34,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "altgdmin_fusion": {},
     "altgdmin_allreduce": {},
 }
-for _options in OPTIONS.values():
+# whose U has as many columns as the data say
+ESTIMATED: dict[str, dict[str, Any]] = {
+    "dif_altgdmin rank": {"rounds": 3, "rounds_init": 6, "estimate_rank": True},
+    "altgdmin_fusion rank": {"estimate_rank": True},
+}
+ALL = OPTIONS | ESTIMATED
+for _options in ALL.values():
     _options["power_iterations"] = POWER_ITERATIONS
 
 
@@ -71,7 +77,7 @@ def facts_of(graph: Adjacency, mixing: str = "metropolis") -> GraphFacts:
 
 def algorithm_of(label: str, nodes: int) -> Algorithm:
     """The algorithm with the options above, bound to `graph_of(nodes)`."""
-    return class_of(label)(**OPTIONS[label]).bind(facts_of(graph_of(nodes)))
+    return class_of(label)(**ALL[label]).bind(facts_of(graph_of(nodes)))
 
 
 def simulated(
@@ -80,7 +86,7 @@ def simulated(
     """For each node the simulated network that the algorithm talks over, and its ledger; `gamma` by default of the rows."""
     cls = class_of(label)
     gamma = oracles.gamma_of(dense(rows)) if gamma is None else gamma
-    return networks(cls.network, rows, gamma if cls(**OPTIONS[label]).accelerated else None)
+    return networks(cls.network, rows, gamma if cls(**ALL[label]).accelerated else None)
 
 
 def shard(node: int, nodes: int) -> Any:
@@ -93,11 +99,11 @@ def oracle(label: str, nodes: int, W: np.ndarray) -> np.ndarray:
     whole = shard(0, 1)
     x0 = whole.start(SEED)
     parts = [SPEC.own_tasks(SPEC.tasks, nodes, g) for g in range(nodes)]
-    name, options = label.split(maxsplit=1)[0], OPTIONS[label] | {"iterations": ITERATIONS}
+    name, options = label.split(maxsplit=1)[0], ALL[label] | {"iterations": ITERATIONS}
     if class_of(label).network == "graph" and hasattr(oracles, name):
         return list(getattr(oracles, name)(whole.X, whole.y, parts, W, x0, **options))[-1]
     if name in ("altgdmin_fusion", "altgdmin_allreduce"):
-        U = list(oracles.altgdmin(whole.X, whole.y, x0, power_iterations=POWER_ITERATIONS, iterations=ITERATIONS))[-1]
+        U = list(oracles.altgdmin(whole.X, whole.y, x0, **options))[-1]
         return np.repeat(U, nodes, axis=0)
     raise KeyError(f"write a dense oracle for {name} in tests/oracles.py")
 

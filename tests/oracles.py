@@ -51,9 +51,19 @@ def mix(M: np.ndarray, Z: np.ndarray) -> np.ndarray:
 
 
 def spectral_start(
-    X: np.ndarray, y: np.ndarray, parts: Sequence[range], x0: np.ndarray, M: np.ndarray, resync: bool, iterations: int
+    X: np.ndarray,
+    y: np.ndarray,
+    parts: Sequence[range],
+    x0: np.ndarray,
+    M: np.ndarray,
+    resync: bool,
+    iterations: int,
+    estimate_rank: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """U (L, d, r) and step sizes (L,) after the truncated spectral initialization; M (L, L) takes local to summed."""
+    """U (L, d, r) and step sizes (L,) after the truncated spectral initialization; M (L, L) takes local to summed.
+
+    An estimated rank is that of the first node's singular values, which are the square roots of its last R's diagonal.
+    """
     T, n, _ = X.shape
     L = len(parts)
     alphas = M @ np.array([9 / (n * T) * np.sum(y[list(p)] ** 2) for p in parts])
@@ -67,16 +77,20 @@ def spectral_start(
         Z = np.tensordot(M, np.stack([th @ (th.T @ u) for th, u in zip(thetas, U, strict=True)]), axes=1)
         factors = [qr_positive(z) for z in Z]
         sigma2 = np.array([np.max(np.diag(R)) for _, R in factors])
+        falls = np.diff(np.log(np.diag(factors[0][1])))
         U = np.stack([Q for Q, _ in factors])
         if resync:
             only_first = np.concatenate([U[:1], np.zeros_like(U[1:])])
             U = np.stack([qr_positive(z)[0] for z in np.tensordot(M, only_first, axes=1)])
-    return U, 0.4 / (n * sigma2)
+    return U[:, :, : int(np.argmin(falls)) + 1] if estimate_rank else U, 0.4 / (n * sigma2)
 
 
-def gossip_methods(X, y, parts, W, x0, step, *, rounds_init, power_iterations, iterations, gossip="plain"):  # type: ignore[no-untyped-def]
+def gossip_methods(  # type: ignore[no-untyped-def]
+    X, y, parts, W, x0, step, *, rounds_init, power_iterations, iterations, gossip="plain", estimate_rank=False
+):
     """Yield U (L, d, r) after the initialization and after each iteration k, U <- QR(step(U, grads, eta, k))."""
-    U, eta = spectral_start(X, y, parts, x0, len(parts) * mixer(W, rounds_init, gossip), True, power_iterations)
+    M = len(parts) * mixer(W, rounds_init, gossip)
+    U, eta = spectral_start(X, y, parts, x0, M, True, power_iterations, estimate_rank)
     yield U
     for k in range(1, iterations + 1):
         grads = np.stack([gradient(X[list(p)], y[list(p)], u) for p, u in zip(parts, U, strict=True)])
@@ -113,10 +127,10 @@ def dgd(X, y, parts, W, x0, **options):  # type: ignore[no-untyped-def]
     return gossip_methods(X, y, parts, W, x0, lambda U, grads, eta, k: mix(W, U) - eta * grads, **options)
 
 
-def altgdmin(X, y, x0, *, power_iterations, iterations):  # type: ignore[no-untyped-def]
+def altgdmin(X, y, x0, *, power_iterations, iterations, estimate_rank=False):  # type: ignore[no-untyped-def]
     """Centralized: yield U (1, d, r) after the initialization and after each iteration."""
     everything = [range(len(X))]
-    U, eta = spectral_start(X, y, everything, x0, np.eye(1), False, power_iterations)
+    U, eta = spectral_start(X, y, everything, x0, np.eye(1), False, power_iterations, estimate_rank)
     yield U
     for _ in range(iterations):
         U = qr_positive(U[0] - eta[0] * gradient(X, y, U[0]))[0][None]

@@ -51,6 +51,10 @@ class Algorithm(ABC):
         del k
         return 0
 
+    def at_largest(self) -> Self:
+        """The same with messages as large as the settings allow, for what is known only in a run; itself by default."""
+        return self
+
     def estimate(self, state: Any) -> NDArray[Any]:
         """The node's own estimate, what metrics judge."""
         estimate: NDArray[Any] = state[0]

@@ -12,13 +12,13 @@
 | T_con = O(log(1/eps) / log(1/gamma)) for the accuracy eps | most | |
 
 Travels at iteration k: rounds_k messages of d r numbers to every neighbor. U is never mixed, so a disagreement stays for
-good, and the largest gradients, the first, need the most rounds: rounds that grow with the accuracy reached stall where
-the first ones leave them. Departs from the paper, whose rounds are `fall` = 0 (choice): a node's own gradient shrinks with
-the error, at condition number 1 to 0.8 to 0.91 an iteration (0.92 is taken), and gossip need not shrink what is gone. That
-halves the rounds of a run to 1e-14. It wants labels without noise, which keeps a node's own gradient from vanishing though
-the sum does, and a condition number near 1: else give a smaller `fall`, or 0. Too few rounds for long are no option either:
-what they leave of D_g, x of a disagreement, lets it grow by a factor of about 1 + eta lambda x an iteration wherever gossip
-turns its sign. Hence `least`, by default the rounds that shrink to 1/L^2 (choice).
+good, and the largest gradients, the first, need the most rounds: rounds that grow with the accuracy reached (`fall` < 0)
+stall where the first ones leave them. Departs from the paper, whose rounds are `fall` = 0 (choice): a node's own gradient
+shrinks with the error, at condition number 1 to 0.8 to 0.91 an iteration (0.92 is taken), and gossip need not shrink what
+is gone. That halves the rounds of a run to 1e-14. It wants labels without noise, which keeps a node's own gradient from
+vanishing though the sum does, and a condition number near 1: else give a smaller `fall`, or 0. Too few rounds for long are
+no option either: what they leave of D_g, x of a disagreement, lets it grow by a factor of about 1 + eta lambda x an
+iteration wherever gossip turns its sign. Hence `least`, by default the rounds that shrink to 1/L^2 (choice).
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class FallingDecAltGDmin(GossipStart):
     accuracy: Annotated[float, Meta(gt=0, lt=1, description="what gossip may leave of a disagreement")] = 1e-14
     most: Annotated[int, Meta(ge=1, description="gossip rounds of the first iteration; none: from accuracy")] | None = None
     fall: (
-        Annotated[float, Meta(ge=0, description="rounds fewer an iteration; none: log(1/0.92) over what a round gains")] | None
+        Annotated[float, Meta(description="rounds fewer an iteration, < 0: more; none: log(1/0.92) over what a round gains")]
+        | None
     ) = None
     least: Annotated[int, Meta(ge=1, description="rounds at least; none: those that shrink to 1/L^2")] | None = None
 

@@ -10,7 +10,8 @@
   acceleration max(diameter, ceil(acosh L / acosh(1/gamma))) (choice) |
 
 Travels: rounds_init messages to every neighbor for each of 1 + 2 power_iterations sums, in all
-rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 more where the step follows from the curvature.
+rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 more where the step follows from the curvature,
+and as many where the rank is estimated: node 0's estimate floods the network.
 """
 
 from __future__ import annotations
@@ -81,3 +82,10 @@ class _Gossip:
     def agree(self, x: Array) -> Array:
         # the other nodes put zeros, so that the sum is node 0's basis, nearly, at every node
         return orthonormalize(self.total(x if self._net.rank == 0 else np.zeros_like(x)))[0]
+
+    def adopt(self, x: Array) -> Array:
+        # flooding, since a mean is only nearly the same everywhere; there are at least as many rounds as the diameter
+        known = x if self._net.rank == 0 else np.zeros_like(x)
+        for _ in range(self._rounds):
+            known = np.maximum(known, self._net.exchange(known).max(axis=0, initial=0.0))
+        return known

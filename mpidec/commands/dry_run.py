@@ -59,6 +59,8 @@ def show(experiment: Experiment) -> int:
         cells += [f"{mark}{sum(k.nodes * getattr(k, name) for k in kinds):,}" for name in ("messages", "bytes")]
         table.add_row(method.label, "all", rounds, *cells, end_section=True)
     Console(width=160).print(table)
+    if any(m.algorithm.at_largest() is not m.algorithm for m in experiment.methods):
+        print("a rank that is estimated counts as the problem's, which is the largest it can be")
     if any(m.algorithm.network == "all_reduce" for m in experiment.methods):
         print("~ modeled: 2 (L-1)/L of the payload a node")
     return 0

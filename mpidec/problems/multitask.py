@@ -139,7 +139,8 @@ class MultitaskRegression:
         a_task = 8 * (d + (rank + 2) * (self.samples + rank + 3))
         self._chunk = max(1, min(self.tasks, _CHUNK_BYTES // a_task))
         self._block = max(1, min(self._chunk, _BLOCK_BYTES // (8 * self.samples * d)))
-        self._works: dict[int, _Work] = {}  # by size: the last chunk may be smaller
+        # by size, since the last chunk may be smaller, and columns of u, which may be fewer where the rank is estimated
+        self._works: dict[tuple[int, int], _Work] = {}
 
     def start(self, seed: int) -> Array:
         """The Gaussian (d, r) matrix that every node draws alike."""
@@ -148,8 +149,7 @@ class MultitaskRegression:
     @_quiet
     def grad(self, u: Array) -> tuple[Array, Array]:
         """G (d, r) and B (tasks, r), see `TwoBlock.grad`."""
-        d, r = self.shape
-        G, B = np.zeros((d, r)), np.empty((self.tasks, r))
+        G, B = np.zeros(u.shape), np.empty((self.tasks, u.shape[1]))
         for first, work in self._fit(u, pull=True):
             G += work.pull[:, 0].T @ work.b
             B[first : first + len(work.b)] = work.b
@@ -188,7 +188,7 @@ class MultitaskRegression:
         diagonal: list[float] = []
         coupling: list[float] = []
         while True:
-            w = self._hessian(B, basis[-1].reshape(self.shape)).ravel()
+            w = self._hessian(B, basis[-1].reshape(u.shape)).ravel()
             if not np.isfinite(w).all():
                 return float("nan")
             diagonal.append(float(w @ basis[-1]))
@@ -217,7 +217,7 @@ class MultitaskRegression:
         u_t = np.ascontiguousarray(u.T)
         finite = bool(np.isfinite(u_t).all())
         for first in range(0, self.tasks, self._chunk):
-            work = self._work(min(self._chunk, self.tasks - first))
+            work = self._work(min(self._chunk, self.tasks - first), u.shape[1])
             if finite:
                 self._fit_chunk(first, work, u_t, pull)
             else:
@@ -225,7 +225,7 @@ class MultitaskRegression:
             yield first, work
 
     def _fit_chunk(self, first: int, work: _Work, u_t: Array, pull: bool) -> None:
-        r = self.shape[1]
+        r = len(u_t)
         work.xuy[:, r] = self.y[first : first + len(work.xuy)]
         for slot in work.slots:
             X = self.X[first + slot.first : first + slot.last]
@@ -260,18 +260,17 @@ class MultitaskRegression:
 
     def _hessian(self, B: Array, V: Array) -> Array:
         """sum_t X_t^T X_t V b_t b_t^T, (d, r)."""
-        total = np.zeros(self.shape)
+        total = np.zeros(V.shape)
         for i in range(0, self.tasks, self._block):
             X, b = self.X[i : i + self._block], B[i : i + self._block]
             image = np.matmul(X, (b @ V.T)[:, :, None])
             total += np.matmul(image.transpose(0, 2, 1), X)[:, 0].T @ b
         return total
 
-    def _work(self, size: int) -> _Work:
-        if size not in self._works:
-            n, (d, r) = self.samples, self.shape
-            self._works[size] = _Work(size, self._block, n, d, r)
-        return self._works[size]
+    def _work(self, size: int, r: int) -> _Work:
+        if (size, r) not in self._works:
+            self._works[size, r] = _Work(size, self._block, self.samples, self.shape[0], r)
+        return self._works[size, r]
 
 
 def stand_in(d: int, samples: int, rank: int, *, truth: bool, isotropic: bool) -> MultitaskRegression:

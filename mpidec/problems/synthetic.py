@@ -25,27 +25,30 @@ class Synthetic(Partitioned):
 
     d: Annotated[int, Meta(ge=1, description="features")]
     tasks: Annotated[int, Meta(ge=1, description="tasks in the whole network")]
-    rank: Annotated[int, Meta(ge=1, description="dimension of the shared subspace")]
+    rank: Annotated[int, Meta(ge=1, description="dimension of the shared subspace, or a bound on it")]
     samples: Annotated[int, Meta(ge=1, description="samples a task")]
     noise: Annotated[float, Meta(ge=0, description="standard deviation of the label noise")] = 0.0
+    true_rank: Annotated[int, Meta(ge=1, description="its true dimension; none: rank")] | None = None
     condition: Annotated[float, Meta(ge=1, description="condition number of the matrix of all solutions")] = 1.0
 
     def check(self, nodes: int) -> None:
         """See `ProblemSpec.check`."""
         largest = len(self.own_tasks(self.tasks, nodes, 0))
-        check_sizes(self.d, self.tasks, self.rank, self.samples)
+        for rank in (self.rank, self.true_rank or self.rank):
+            check_sizes(self.d, self.tasks, rank, self.samples)
         check_memory(8 * largest * self.samples * (self.d + 1))
 
     def load(self, node: int, nodes: int, seed: int, public: Any) -> MultitaskRegression:
         """Draw the node's tasks straight into its arrays."""
         self.check(nodes)
         own = self.own_tasks(self.tasks, nodes, node)
-        truth = np.linalg.qr(generator(seed, "subspace").standard_normal((self.d, self.rank)))[0]
-        scale = self.condition ** -np.linspace(0.0, 1.0, self.rank)
+        true_rank = self.true_rank or self.rank
+        truth = np.linalg.qr(generator(seed, "subspace").standard_normal((self.d, true_rank)))[0]
+        scale = self.condition ** -np.linspace(0.0, 1.0, true_rank)
         X, y = np.empty((len(own), self.samples, self.d)), np.empty((len(own), self.samples))
         for i, task in enumerate(own):
             rng = generator(seed, "task", task)
-            b = scale * rng.standard_normal(self.rank)
+            b = scale * rng.standard_normal(true_rank)
             rng.standard_normal(out=X[i])
             y[i] = X[i] @ (truth @ b) + self.noise * rng.standard_normal(self.samples)
         return MultitaskRegression(X, y, rank=self.rank, total_tasks=self.tasks, truth=truth, isotropic=True)

@@ -109,6 +109,7 @@ def test_run_json_and_the_resolved_experiment(folder, tmp_path):
     assert about["graph"]["gamma"] == pytest.approx(0.75)  # star of 4 under Metropolis: 1 - 1/4
     assert about["start"] <= about["end"]
     assert {m: e["ending"] for m, e in about["methods"].items()} == {m["algorithm"]: "finished" for m in METHODS}
+    assert all(e["shapes"] == {"U": [20, 2], "step_size": []} for e in about["methods"].values())
     assert "MPI" in about["mpi_library"] or "MPICH" in about["mpi_library"]
     assert "run" in about["command"]
     resolved = tomllib.loads((folder / "experiment.toml").read_text())
@@ -316,3 +317,19 @@ def test_what_a_users_problem_makes_public_reaches_all_ranks(tmp_path):
 def test_no_line_of_a_table_ends_in_a_carriage_return(folder):
     for name in ("trace.csv", "ledger.csv"):
         assert b"\r" not in (folder / name).read_bytes()
+
+
+def test_an_unknown_rank_is_found_and_predicted_at_its_bound(tmp_path):
+    table = small(
+        problem={"rank": 5, "true_rank": 2, "d": 40, "tasks": 60, "samples": 30},
+        method=[{"algorithm": name, "iterations": 40, "estimate_rank": True} for name in ("dif_altgdmin", "altgdmin_fusion")],
+    )
+    file = write(tmp_path, table)
+    assert mpidec("run", file, "--out", "out", cwd=tmp_path).returncode == 0
+    about = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [m["shapes"]["U"] for m in about["methods"].values()] == [[40, 2], [40, 2]]
+    assert np.load(tmp_path / "out" / "final.npz")["dif_altgdmin/U"].shape == (3, 40, 2)
+    assert all(float(r["subspace_distance"]) < 0.1 for r in rows(tmp_path / "out" / "trace.csv")[-1:])
+    dry = mpidec("run", file, "--dry-run", cwd=tmp_path).stdout
+    assert "a rank that is estimated counts as the problem's" in dry
+    assert dry_rows(dry, "dif_altgdmin")[0][2] == 10 * 2 * 40 * 5 * 8

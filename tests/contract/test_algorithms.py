@@ -28,7 +28,7 @@ def test_every_algorithm_has_a_case():
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", cases.OPTIONS)
+@pytest.mark.parametrize("name", cases.ALL)
 def test_equals_its_dense_oracle(name, nodes):
     rows = cases.rows_of(cases.graph_of(nodes))
     states, _ = simulate(name, rows)
@@ -37,7 +37,7 @@ def test_equals_its_dense_oracle(name, nodes):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", cases.OPTIONS)
+@pytest.mark.parametrize("name", cases.ALL)
 def test_nodes_of_unequal_shares_equal_the_dense_oracle(name, monkeypatch):
     monkeypatch.setattr(cases, "SPEC", dataclasses.replace(cases.SPEC, imbalance=4.0))
     rows = cases.rows_of(cases.graph_of(5))

@@ -70,6 +70,17 @@ def test_the_rounds_of_an_accuracy_reach_it_and_falling_ones_for_less():
     assert fewer < 0.7 * many
 
 
+def test_rounds_that_grow_stall_where_the_first_ones_leave_them():
+    """From 20 rounds to 50: no better than 20 all along, since what the first iterations leave is never mixed."""
+    growing, many = final_errors("dec_altgdmin_falling", 110, most=20, fall=-0.3)
+    fixed, fewer = final_errors("dec_altgdmin", 110, rounds=20)
+    falling, _ = final_errors("dec_altgdmin_falling", 110, most=50, fall=0.3, least=18)
+    assert many == sum(20 - int(np.floor(-0.3 * k)) for k in range(110))
+    assert many > 1.5 * fewer
+    assert 0.1 < growing[-1] / fixed[-1] < 10
+    assert falling[-1] < 0.01 * growing[-1]
+
+
 def test_dif_altgdmin_needs_no_more_rounds_for_more_accuracy():
     errors, rounds = final_errors("dif_altgdmin", 150, rounds=12)
     assert rounds == 150 * 12

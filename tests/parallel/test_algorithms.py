@@ -34,7 +34,8 @@ def world(request):
 
 @pytest.mark.parametrize(
     ("name", "mixing"),
-    [(name, "metropolis") for name in cases.GOSSIPING] + [("dif_altgdmin chebyshev", m) for m in MIXINGS if m != "metropolis"],
+    [(name, "metropolis") for name in [*cases.GOSSIPING, "dif_altgdmin rank"]]
+    + [("dif_altgdmin chebyshev", m) for m in MIXINGS if m != "metropolis"],
 )
 def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world, name, mixing):
     state, ledger = on_real_ranks(name, world, mixing)
@@ -45,7 +46,7 @@ def test_neighbor_only_algorithms_equal_the_simulated_network_bit_for_bit(world,
     assert ledger.totals("iterate") == made[world.rank][1].totals("setup")  # the simulation books all on one account
 
 
-@pytest.mark.parametrize("name", cases.OPTIONS)
+@pytest.mark.parametrize("name", cases.ALL)
 def test_equals_its_dense_oracle(world, name):
     state, _ = on_real_ranks(name, world)
     W = cases.dense(cases.rows_of(cases.graph_of(world.size)))
