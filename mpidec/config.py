@@ -123,6 +123,8 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
 
     Raises InputError naming the place, what was got, what was wanted.
     """
+    if "experiment" in table and "graph" not in table:
+        raise InputError(f"{where} is a sweep file, wanted an experiment file; to make its runs: mpidec sweep {where}")
     known = {f.name for f in dataclasses.fields(General)} | {"graph", "problem", "method", "observe"}
     for key in table:
         choose(dict.fromkeys(known), key, "key", where)

@@ -246,6 +246,8 @@ def test_files_that_are_no_experiment(tmp_path):
     assert_one_sentence(mpidec("run", "absent.toml", cwd=tmp_path), 2, "absent.toml")
     (tmp_path / "broken.toml").write_text("name = ")
     assert_one_sentence(mpidec("run", "broken.toml", cwd=tmp_path), 2, "broken.toml", "not valid TOML")
+    write(tmp_path, {"name": "s", "experiment": "small.toml"}, "sweep.toml")
+    assert_one_sentence(mpidec("run", "sweep.toml", cwd=tmp_path), 2, "sweep.toml is a sweep file", "mpidec sweep")
     file = write(tmp_path, small())
     assert_one_sentence(mpidec("run", file, "--set", "method.3.rounds=5", cwd=tmp_path), 2, "0 to 0")
     assert_one_sentence(mpidec("run", file, "--set", "rounds", cwd=tmp_path), 2, "KEY.PATH=VALUE")
