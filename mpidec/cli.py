@@ -12,13 +12,21 @@ from mpidec import __version__
 from mpidec.errors import InputError
 
 # and their modules in commands/
-VERBS = {"run": "run", "sweep": "sweep", "report": "report", "topology": "topology", "list": "listing", "doctor": "doctor"}
+VERBS = {
+    "run": "run",
+    "sweep": "sweep",
+    "claim": "claim",
+    "report": "report",
+    "topology": "topology",
+    "list": "listing",
+    "doctor": "doctor",
+}
 _BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; return the exit status: 0 well, 1 a run of a sweep failed, 2 bad input, 3 a method diverged, 4 results could
-    not be written, 130 interrupted.
+    """Run a verb; return the exit status: 0 well, 1 a run of a sweep failed (of the claim's too), 2 bad input, 3 a method
+    diverged, 4 results could not be written, 130 interrupted.
 
     An InputError is told in one sentence on standard error.
     """

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class About:
 
 @dataclass
 class Traffic:
-    """What one method sent on the accounts `init` and `iterate`, in bytes of payload.
+    """What one method sent on some accounts, in bytes of payload.
 
     `links` are counted bytes from one rank to another, `collective` the modeled ones of each rank.
     """
@@ -124,12 +124,12 @@ def read_trace(folder: Path) -> Trace:
     return methods
 
 
-def read_traffic(folder: Path) -> dict[str, Traffic]:
-    """ledger.csv's charged bytes by method. Raises InputError where it is missing, or a line is cut short or not numbers."""
+def read_traffic(folder: Path, accounts: Container[str] = CHARGED) -> dict[str, Traffic]:
+    """ledger.csv's bytes on `accounts` by method. Raises InputError where it is missing or a line of it is broken."""
     path = folder / "ledger.csv"
     methods: dict[str, Traffic] = {}
     for number, row in _rows(path, LEDGER_COLUMNS):
-        if row["account"] not in CHARGED or row["basis"] == "library":
+        if row["account"] not in accounts or row["basis"] == "library":
             continue
         traffic = methods.setdefault(row["method"], Traffic())
         try:

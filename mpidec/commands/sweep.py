@@ -39,10 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    if (promise := launcher.promised()) is not None:
-        raise InputError(
-            f"a sweep starts the ranks of its runs itself, but {promise[0]} is set: call it without mpiexec and srun"
-        )
+    refuse_ranks("a sweep")
     if arguments.jobs < 1:
         raise InputError(f"--jobs: got {arguments.jobs}, wanted at least 1")
     sweep = read_sweep(arguments.sweep, arguments.set)
@@ -57,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     for note in sweep.notes:
         print(f"mpidec: note: {note}", file=sys.stderr)
     try:
-        with _showing(runs, out) as hear:
+        with showing(runs, out) as hear:
             found = run(sweep, out, runs=runs, jobs=arguments.jobs, hear=hear)
     except RunError as error:
         print(f"mpidec: {error}", file=sys.stderr)
@@ -66,7 +63,15 @@ def main(arguments: argparse.Namespace) -> int:
         with suppress(OSError):  # of a terminal that was closed
             print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
         return INTERRUPTED
-    return _close(runs, found, out)
+    return close(runs, found, out)
+
+
+def refuse_ranks(what: str) -> None:
+    """Raise InputError where this process is itself a rank: it could start none."""
+    if (promise := launcher.promised()) is not None:
+        raise InputError(
+            f"{what} starts the ranks of its runs itself, but {promise[0]} is set: call it without mpiexec and srun"
+        )
 
 
 def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
@@ -85,7 +90,7 @@ def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
     return 0
 
 
-def _close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
+def close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
     """Tell how the runs stand, and why those that failed did; the exit status."""
     counts = Counter(state.status for state in found)
     told = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -102,7 +107,7 @@ def _close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
 
 
 @contextmanager
-def _showing(runs: Sequence[Run], out: Path) -> Iterator[Hear]:
+def showing(runs: Sequence[Run], out: Path) -> Iterator[Hear]:
     """What to tell of runs that start and end: one line that lives on a terminal, a line each elsewhere."""
     began: dict[str, float] = {}
     number = {each.id: f"{i}/{len(runs)}" for i, each in enumerate(runs, 1)}

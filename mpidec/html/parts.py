@@ -51,12 +51,23 @@ class Picture:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim held against the measurement: what it says, what was measured, and whether it holds (None: cannot be told)."""
+    """A claim held against the measurement: what it says, what was measured, and whether it holds (None: not decided).
+
+    `interval` is what is measured over seeds, `note` says in words what a reader must know, `command` measures it again.
+    """
 
     claim: str
-    expected: str
+    predicted: str
     measured: str
     holds: bool | None
+    interval: str = ""
+    note: str = ""
+    command: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in words."""
+        return "not decided" if self.holds is None else "holds" if self.holds else "does not hold"
 
 
 def cell(value: Cell) -> Markup:

@@ -33,6 +33,7 @@ class SweepFile:
     seeds: Annotated[int, Meta(ge=1, description="how many, from 0, or a list of them")] | list[int] | None = None
     set: Annotated[dict[str, Any], Meta(description="settings of all runs")] = field(default_factory=dict)
     vary: Annotated[list[dict[str, Any]], Meta(description="axes: lists of values by key")] = field(default_factory=list)
+    library_bytes: Annotated[bool, Meta(description="record Open MPI's own byte counts in all runs")] = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Sweep:
     keys: tuple[str, ...]
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
+    library_bytes: bool = False
 
 
 def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
@@ -102,7 +104,7 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
         notes |= dict.fromkeys(left_out)
         runs.append(Run(len(runs), _id(varied, experiment.seed), varied, experiment.seed, given, experiment))
     _check_different(runs, path.name)
-    return Sweep(file.name, base, keys, tuple(runs), tuple(notes))
+    return Sweep(file.name, base, keys, tuple(runs), tuple(notes), file.library_bytes)
 
 
 def _settings(table: Table, where: str, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -281,13 +281,17 @@ def test_one_node_sends_nothing_and_the_page_says_so(tmp_path):
 def test_verdicts_are_shown_where_there_are_some(sweep, page):
     assert "Claims" not in "".join(page.text)
     verdicts = [Verdict("bytes do not grow", "1 x", "1.02 x", True), Verdict("<it> halves", "0.5", "0.9", False)]
-    verdicts += [Verdict("a third", "3", "no data", None)]
-    found = Page(render(collect([sweep]), verdicts))
+    verdicts += [Verdict("a third", "3", "no data", None, "2 to 4", "Nothing <ran>.", "mpidec sweep again.toml")]
+    found = Page(render(collect([sweep]), verdicts, heading=("A claim", "Said <at> length.")))
     assert found.table("Claims held")[1] == [
-        ["bytes do not grow", "1 x", "1.02 x", "holds"],
-        ["<it> halves", "0.5", "0.9", "does not hold"],
-        ["a third", "3", "no data", "cannot be told"],
+        ["bytes do not grow", "1 x", "1.02 x", "—", "holds"],
+        ["<it> halves", "0.5", "0.9", "—", "does not hold"],
+        ["a third", "3", "no data", "2 to 4", "not decided"],
+        ["Nothing <ran>."],
     ]
+    text = "".join(found.text)
+    for words in ("A claim", "Said <at> length.", "mpidec sweep again.toml"):
+        assert words in text
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

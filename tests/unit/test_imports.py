@@ -18,6 +18,7 @@ LAYERS = [
     {"predict", "engine"},
     {"recorder", "reader", "screen", "plots", "config", "overrides", "recording", "experiment"},
     {"html", "sweep"},
+    {"claim"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},

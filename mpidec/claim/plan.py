@@ -1,0 +1,138 @@
+"""What the claim runs: sweeps, kept beside the results as files that `mpidec sweep` repeats one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mpidec.config import Experiment, Method
+from mpidec.graph.base import Structured
+from mpidec.graph.facts import graph_facts
+from mpidec.graph.topology import adjacency
+from mpidec.html.collect import Run
+from mpidec.html.parts import Picture, Verdict
+from mpidec.predict import predict
+from mpidec.sweep import Sweep, read_sweep
+
+Table = dict[str, Any]
+
+CENTRAL = "centralized"
+"""The label of AltGDmin over all-reduce, which every accuracy is held against."""
+
+FILES = "sweeps"
+"""The folder of the sweep files in that of the results."""
+
+# seconds on two quiet cores, for `Plan.seconds` alone: a rank to start; a gossip round and an iteration, per node
+_START, _ROUND, _ITERATION = 0.25, 2.4e-5, 3e-4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep of the claim: an experiment's tables, axes as a sweep file has them, and seeds from 0."""
+
+    name: str
+    experiment: Table
+    seeds: int
+    vary: Sequence[Table] = ()
+    library_bytes: bool = False
+
+    def write(self, folder: Path) -> Sweep:
+        """Write the sweep and its experiment into `folder`, where they are not there as they should be, and read them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        base = f"{self.name}.experiment.toml"
+        sweep: Table = {"name": self.name, "experiment": base, "seeds": self.seeds, "vary": list(self.vary)}
+        if self.library_bytes:
+            sweep["library_bytes"] = True
+        for name, table in ((base, self.experiment), (f"{self.name}.toml", sweep)):
+            text = tomli_w.dumps(table)
+            if not (folder / name).exists() or (folder / name).read_text() != text:
+                (folder / name).write_text(text)
+        return read_sweep(folder / f"{self.name}.toml")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a statement came to: rows of the verdict table, and pictures."""
+
+    verdicts: Sequence[Verdict]
+    pictures: Sequence[Picture] = ()
+
+
+Found = dict[str, list[Run]]
+"""The finished runs of each plan, by its name; a plan of which none finished has an empty list."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A statement: what must run for it (`quick`: with few ranks and seeds), and what follows from the runs alone."""
+
+    title: str
+    plans: Callable[[bool], Sequence[Plan]]
+    judge: Callable[[Found, Callable[[str], str]], Findings]
+    """Takes the runs, and from a plan's name to the command that repeats it."""
+
+
+def experiment(name: str, ranks: int, graph: Table, methods: Sequence[Table], **more: Any) -> Table:
+    """An experiment of the claim: d = T = 200, r = 2, n = 30, every iteration observed; `more` changes the problem."""
+    problem: Table = {"kind": "multitask_regression", "source": "synthetic", "d": 200, "tasks": 200, "rank": 2, "samples": 30}
+    return {
+        "name": name,
+        "ranks": ranks,
+        "graph": graph,
+        "problem": problem | more,
+        "method": list(methods),
+        "observe": {"every": 1, "metrics": ["subspace_distance"]},
+    }
+
+
+def ladder(
+    algorithm: str, rounds: Sequence[int], iterations: int, eps: float | None = None, gossip: str = "plain"
+) -> list[Table]:
+    """A [[method]] table for each number of rounds, which stops at the error eps; see `rungs`."""
+    accelerated = f" {gossip}" if gossip != "plain" else ""
+    tables = [{"algorithm": algorithm, "label": f"{algorithm}{accelerated} {k}", "rounds": k} for k in rounds]
+    return [{**table, "gossip": gossip, **_end(iterations, eps)} for table in tables]
+
+
+def central(iterations: int, eps: float | None = None) -> Table:
+    """The [[method]] table of the centralized yardstick."""
+    return {"algorithm": "altgdmin_allreduce", "label": CENTRAL, **_end(iterations, eps)}
+
+
+def _end(iterations: int, eps: float | None) -> Table:
+    return {"iterations": iterations, **({} if eps is None else {"target": {"subspace_distance": eps}})}
+
+
+def rungs(run: Run, algorithm: str, gossip: str = "plain") -> dict[int, str]:
+    """The labels of a run's ladder of one algorithm, by rounds an iteration, of those that were observed."""
+    found = {}
+    for label, own in run.methods.items():
+        if own["algorithm"] == algorithm and own.get("gossip") == gossip and "rounds" in own and label in run.trace:
+            found[int(own["rounds"])] = label
+    return dict(sorted(found.items()))
+
+
+def climb(run: Run, algorithm: str, gossip: str = "plain") -> dict[int, list[dict[str, float]]]:
+    """The observations of a run's ladder, by rounds an iteration."""
+    return {rounds: run.trace[label] for rounds, label in rungs(run, algorithm, gossip).items()}
+
+
+def seconds(experiment: Experiment) -> float:
+    """An estimate of how long a run takes on two quiet cores: its ranks' start, its rounds and its iterations at most."""
+    nodes, seed = experiment.ranks, experiment.graph_seed
+    topology = experiment.topology
+    graph = None if isinstance(topology, Structured) else adjacency(topology, nodes, seed)
+    facts = graph_facts(topology, experiment.mixing, nodes, seed, graph)
+    problem = experiment.problem.rehearsal()
+
+    def one(method: Method) -> float:
+        traffic = predict(method.algorithm.bind(facts), problem, facts, {facts.degree_max: nodes}, method.iterations)[0]
+        rounds = traffic.init.rounds + sum(steps.count * steps.each.rounds for steps in traffic.steps)
+        return nodes * (_ROUND * rounds + _ITERATION * method.iterations)
+
+    return _START * nodes + math.fsum(one(method) for method in experiment.methods)
