@@ -43,6 +43,11 @@ def add_parser(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("doctor", help="check MPI library, launcher, cores, threads, and an exchange on 2 ranks")
     parser.add_argument("-n", type=int, default=8, metavar="RANKS", help="ranks you mean to run (default 8)")
+    parser.add_argument(
+        "--bytes",
+        action="store_true",
+        help="also hold the ledger of a small run against Open MPI's counters and, with a C compiler, a PMPI interposer",
+    )
     parser.set_defaults(main=main)
 
 
@@ -50,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the verb; 0 when all is well, 1 otherwise."""
     if arguments.n < 1:
         raise InputError(f"-n {arguments.n}: wanted a number of ranks, at least 1")
-    findings = examine(arguments.n)
+    findings = examine(arguments.n, arguments.bytes)
     for finding in findings:
         print(f"{'ok  ' if finding.well else 'BAD '} {finding.subject}: {finding.found}")
         if finding.advice:
@@ -58,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 0 if all(f.well for f in findings) else 1
 
 
-def examine(ranks: int) -> list[Finding]:
+def examine(ranks: int, count_bytes: bool = False) -> list[Finding]:
     """All findings, in order; later ones are left out where they need an earlier one that failed."""
     findings = [_cores(ranks), _threads()]
     try:
@@ -84,7 +89,15 @@ def examine(ranks: int) -> list[Finding]:
         f"{found.path} ({first_line})",
         "" if matches else f"it is {found.family} and the library {family}: name the library's own in MPIDEC_MPIEXEC",
     )
-    return [library, fits, *findings, _attempt("exchange on 2 ranks", lambda: _exchange(found))]
+    findings = [library, fits, *findings, _attempt("exchange on 2 ranks", lambda: _exchange(found))]
+    if count_bytes and findings[-1].well:
+        from mpidec.commands.doctor_bytes import examine_bytes
+
+        try:
+            findings += examine_bytes(found)
+        except (InputError, OSError, subprocess.SubprocessError) as error:
+            findings.append(Finding(False, "bytes", str(error), "see whether mpidec run works by itself"))
+    return findings
 
 
 def _cores(ranks: int) -> Finding:
