@@ -30,7 +30,7 @@ _LABEL = r"^(?![\s.])[^,\"/\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
 
 def name_meta(description: str) -> Meta:
     """The option type of a name that is also a folder's."""
-    return Meta(pattern=_NAME, description=description, extra={"wanted": "at most 100 letters, digits, . _ -, a letter first"})
+    return Meta(pattern=_NAME, description=description, extra={"wanted": "at most 100 letters, digits, . _ -, not . _ - first"})
 
 
 _LABEL_META = Meta(
@@ -156,7 +156,7 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         "observe": _plain(observe),
     }
     try:
-        tomli_w.dumps(resolved)
+        tomli_w.dumps(resolved).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: an option holds what TOML cannot: {error}; options are numbers, texts, lists") from None
     return Experiment(

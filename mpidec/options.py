@@ -108,6 +108,8 @@ def load_class(reference: str, folder: Path, where: str) -> type:
         there = path.is_file()
     except OSError as error:
         raise InputError(f"{where}: cannot look for {path}: {error.strerror}") from None
+    if there and path.suffix != ".py":
+        raise InputError(f"{where}: {path} is no .py file; {reference!r} is read as FILE.py:CLASS")
     if not there:
         raise InputError(f"{where}: no file {path}; {reference!r} is read as FILE.py:CLASS, relative to {folder}")
     # the same on every rank, so that what one rank pickles another finds
@@ -138,11 +140,21 @@ def _convert(value: Any, hint: Any, place: str) -> Any:
         raise InputError(f"{place}: got {value!r}, wanted {wanted}") from None
     except TypeError:
         raise InputError(f"{place}: {_type_name(hint)} is no type that an option can have") from None
-    if isinstance(result, int) and abs(result) > LARGEST:
-        raise InputError(f"{place}: got {value!r}, wanted at most {LARGEST}")
-    if isinstance(result, float) and not math.isfinite(result):
-        raise InputError(f"{place}: got {value!r}, wanted a finite number")
+    for number in _numbers(result):
+        if isinstance(number, int) and abs(number) > LARGEST:
+            raise InputError(f"{place}: got {value!r}, wanted at most {LARGEST}")
+        if not math.isfinite(number):
+            raise InputError(f"{place}: got {value!r}, wanted a finite number")
     return result
+
+
+def _numbers(value: Any) -> Iterable[int | float]:
+    """The numbers in a value, those in lists and tables included."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(part)
 
 
 def _hints(cls: type, where: str) -> dict[str, Any]:

@@ -118,7 +118,10 @@ def read_trace(folder: Path) -> Trace:
             raise InputError(f"{path}: line {number}: {error}; {_AGAIN}") from None
         if lacking := [key for key in _COSTS if not math.isfinite(values.get(key, math.nan))]:
             raise InputError(f"{path}: line {number}: wanted a number for {lacking[0]!r}; {_AGAIN}")
-        methods.setdefault(method, []).append(values)
+        rows = methods.setdefault(method, [])
+        if rows and values["step"] <= rows[-1]["step"]:
+            raise InputError(f"{path}: line {number}: step {values['step']:.0f} does not come after the one before; {_AGAIN}")
+        rows.append(values)
     if not methods:
         raise InputError(f"{folder} holds no observation yet: {path.name} has no row; wait for the first one, or run again")
     return methods

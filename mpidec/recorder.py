@@ -54,9 +54,12 @@ def default_folder(name: str) -> Path:
 def check_new(folder: Path) -> None:
     """Raise InputError where something of this name is there, or a folder could not be."""
     try:
+        str(folder).encode()
         folder.lstat()
     except FileNotFoundError:
         return
+    except UnicodeEncodeError:
+        raise InputError(f"the output folder {str(folder)!a} is not UTF-8: give another --out") from None
     except OSError as error:
         raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
     raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out")

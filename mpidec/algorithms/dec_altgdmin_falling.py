@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from mpidec.algorithms.gossip_start import GossipStart
 from mpidec.algorithms.spectral import SpectralState, orthonormalize
+from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.network import Network
 from mpidec.options import Meta
@@ -41,10 +42,13 @@ from mpidec.problems import TwoBlock
 class FallingDecAltGDmin(GossipStart):
     """Dec-AltGDmin with the gossip rounds that an accuracy takes, fewer as the gradients shrink (no label noise)."""
 
-    accuracy: Annotated[float, Meta(gt=0, lt=1, description="what gossip may leave of a disagreement")] = 1e-14
+    accuracy: Annotated[float, Meta(ge=1e-300, lt=1, description="what gossip may leave of a disagreement")] = 1e-14
     most: Annotated[int, Meta(ge=1, description="gossip rounds of the first iteration; none: from accuracy")] | None = None
     fall: (
-        Annotated[float, Meta(description="rounds fewer an iteration, < 0: more; none: log(1/0.92) over what a round gains")]
+        Annotated[
+            float,
+            Meta(ge=-1e3, le=1e3, description="rounds fewer an iteration, < 0: more; none: log(1/0.92) over a round's gain"),
+        ]
         | None
     ) = None
     least: Annotated[int, Meta(ge=1, description="rounds at least; none: those that shrink to 1/L^2")] | None = None
@@ -54,6 +58,8 @@ class FallingDecAltGDmin(GossipStart):
         most = self.rounds_to(1 / self.accuracy, facts) if self.most is None else self.most
         fall = -math.log(0.92) / self.rate(facts) if self.fall is None else self.fall
         least = min(most, self.rounds_to(facts.nodes**2, facts)) if self.least is None else self.least
+        if least > most:
+            raise InputError(f"least = {least} is above most = {most}, the rounds of the first iteration: give a smaller least")
         return replace(super().bind(facts), most=most, fall=fall, least=least)
 
     def default_rounds_init(self, facts: GraphFacts) -> int:

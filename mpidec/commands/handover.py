@@ -46,8 +46,10 @@ class Handover:
         return Facts(**json.loads((self.folder / _FACTS).read_text()))
 
     def answer(self, name: str, text: str) -> None:
-        """Leave a text for the process that started the ranks."""
-        (self.folder / name).write_text(text)
+        """Leave a text for the process that started the ranks: whole, or not at all."""
+        unfinished = self.folder / f"{name}.partial"
+        unfinished.write_text(text)
+        unfinished.rename(self.folder / name)
 
     def answered(self, name: str) -> str | None:
         """The text that rank 0 left, if it did."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -43,10 +44,14 @@ def start_ranks(experiment: Experiment, source: str, out: Path | None, library_b
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
         handover = Handover(Path(scratch))
-        handover.give(Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr)))
+        facts = Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
         copy = Path(scratch) / "experiment" / source
-        copy.parent.mkdir()
-        copy.write_text(tomli_w.dumps(experiment.resolved))
+        try:
+            handover.give(facts)
+            copy.parent.mkdir()
+            copy.write_text(tomli_w.dumps(experiment.resolved))
+        except OSError as error:
+            raise InputError(f"cannot write into {scratch}: {error.strerror}; name a folder with room in TMPDIR") from None
         program = [sys.executable, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
         program += [*(["--library-bytes"] if library_bytes else []), "--", str(copy)]
         command = launcher.command(found, experiment.ranks, program, library_bytes)
@@ -152,6 +157,8 @@ def _relay(readable: int, target: int | None) -> None:
         while data and target is not None:
             try:
                 data = data[os.write(target, data) :]
+            except BlockingIOError:
+                select.select([], [target], [])  # a pipe that its owner made so, and that is full
             except OSError:
                 target = None
     os.close(readable)

@@ -49,6 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
             raise InputError(f"--index: got {arguments.index}, wanted 0 to {len(runs) - 1}; --list shows them")
         runs = (runs[arguments.index],)
     out = arguments.out or Path("runs") / sweep.name
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is no folder: give another --out")
     if arguments.list:
         return _list(sweep, runs, out)
     for note in sweep.notes:
@@ -80,13 +82,16 @@ def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
         for each in runs:
             state = found[each.index]
             print(f"{each.index:4}  {state.status:11}  {each.id}" + (f"  ({state.reason})" if state.reason else ""))
-        if any(state.status != "to do" for state in found):
-            write_table(sweep, out)
     except BrokenPipeError:
         raise  # the listing's reader has gone
     except OSError as error:
         print(f"mpidec: cannot go on with {error.filename or out}: {error.strerror}", file=sys.stderr)
         return NOT_WRITTEN
+    try:
+        if any(state.status != "to do" for state in found):
+            write_table(sweep, out)
+    except OSError as error:  # as where the sweep lies in an archive
+        print(f"mpidec: note: {out / 'runs.csv'} stays as it is: {error.strerror}", file=sys.stderr)
     return 0
 
 

@@ -144,9 +144,16 @@ def _read(place: Path, name: str, about: About) -> Run:
         raise InputError(f"{place / 'experiment.toml'}: wanted [[method]] tables with a label each; copy the run folder again")
     if not isinstance(experiment.get("problem"), dict):
         raise InputError(f"{place / 'experiment.toml'}: wanted a table [problem]; copy the run folder again")
-    ledger = read_traffic(place)
+    if not isinstance(experiment.get("seed"), int):
+        raise InputError(f"{place / 'experiment.toml'}: wanted a whole number for seed; copy the run folder again")
+    trace, ledger = read_trace(place), read_traffic(place)
+    if strangers := trace.keys() - {m["label"] for m in methods}:
+        raise InputError(f"{place}: trace.csv tells of {min(strangers)!r}, experiment.toml does not; copy the run folder again")
+    for link in (link for one in ledger.values() for link in one.links):
+        if not 0 <= min(link) <= max(link) < about.ranks:
+            raise InputError(f"{place}: ledger.csv has bytes from rank {link[0]} to {link[1]} in a run of {about.ranks} ranks")
     traffic = {label: ledger.get(label, Traffic()) for label in about.methods}  # on one node there is none to write down
-    return Run(name, place, about, experiment, read_trace(place), traffic, read_edges(place, about.ranks))
+    return Run(name, place, about, experiment, trace, traffic, read_edges(place, about.ranks))
 
 
 def _require_one_problem(runs: Sequence[Run]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,10 @@ from mpidec.config import Experiment, Table, name_meta, parse, read_table
 from mpidec.errors import InputError
 from mpidec.options import Meta, build
 from mpidec.overrides import literal, override, read_setting, read_value
+from mpidec.problems import ProblemSpec
+
+MOST = 100_000
+"""Runs of a sweep, at most: each is checked before the first begins."""
 
 OWN_COLUMNS = ("run", "seed", "status", "method", "ending")
 """Columns of runs.csv that no varied key can take."""
@@ -88,16 +93,26 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
     axes = [_axis(axis, f"{path.name}: vary.{i}") for i, axis in enumerate(file.vary)]
     keys = tuple(key for axis in axes for key in axis[0])
     _check_keys([*common, *keys], keys, path.name)
+    if (points := math.prod(len(axis) for axis in axes)) > MOST:
+        raise InputError(f"{path.name}: got {points:,} settings, wanted at most {MOST:,} runs; vary less at a time")
     changes: list[Table] = [{k: v for part in point for k, v in part.items()} for point in itertools.product(*axes)]
     seeds = _seeds(file.seeds, path.name)
+    number = len(changes) * len(seeds)
+    if number > MOST:
+        raise InputError(f"{path.name}: got {number:,} runs, wanted at most {MOST:,}; vary less at a time")
     before = read_table(base)
     runs: list[Run] = []
+    fitting: list[tuple[ProblemSpec, int]] = []
     notes: dict[str, None] = {}
     for varied, seed in itertools.product(changes, seeds):
         given = tuple(f"{key}={literal(value)}" for key, value in {**common, **varied}.items())
         try:
             changed, left_out = override(before, [*given, *([] if seed is None else [f"seed={seed}"])])
             experiment = parse(changed, base.parent, base.name)
+            experiment.topology.check(experiment.ranks)
+            if (kind := (experiment.problem, experiment.ranks)) not in fitting:
+                experiment.problem.check(experiment.ranks)  # which may read whole files
+                fitting.append(kind)
         except InputError as error:
             where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
             raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None

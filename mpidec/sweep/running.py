@@ -1,4 +1,7 @@
-"""Making the runs of a sweep: `mpidec run` for each that is not done, some at a time, and nothing left running at the end."""
+"""Making the runs of a sweep: `mpidec run` for each that is not done, some at a time.
+
+Nothing is left running at the end, unless the sweep is killed outright: then its runs go on, and hold their locks.
+"""
 
 from __future__ import annotations
 

@@ -262,6 +262,20 @@ def test_settings_of_no_use_on_the_command_line(tmp_path):
     assert_one_sentence(mpidec("run", "deep.toml", cwd=tmp_path), 2, "deep.toml", "nested too deeply")
 
 
+def test_text_that_is_not_utf8_and_numbers_that_are_none(tmp_path):
+    file, about = write(tmp_path, small()), tmp_path / "run.json"
+    about.write_text('{"status": "running"}')  # of another run, in the current folder
+    assert_one_sentence(mpidec("run", file, "--out", os.fsdecode(b"a\xff"), cwd=tmp_path), 2, "output folder", "UTF-8")
+    assert about.read_text() == '{"status": "running"}'
+    label = "method.0.label=" + os.fsdecode(b"\xff")
+    assert_one_sentence(mpidec("run", file, "--set", label, "--out", "out", cwd=tmp_path), 2, "TOML cannot")
+    target = "method.0.target={loss = nan}"
+    assert_one_sentence(mpidec("run", file, "--set", target, cwd=tmp_path), 2, "method.0.target", "finite")
+    assert_one_sentence(mpidec("run", file, "--set", "method.0.algorithm=small.toml:X", cwd=tmp_path), 2, "no .py file")
+    falling = ["--set", "method.0.algorithm=dec_altgdmin_falling", "--set", "method.0.most=5", "--set", "method.0.least=9"]
+    assert_one_sentence(mpidec("run", file, *falling, cwd=tmp_path), 2, "least = 9 is above most = 5")
+
+
 def test_an_experiment_from_a_pipe_and_files_with_odd_names(data):
     """The experiment is read once: what runs is what was piped in, with paths from the current folder."""
     folder, file = data

@@ -359,6 +359,26 @@ SPOILED = {
     "other columns": (lambda run: (run / "trace.csv").write_text("a,b\n1,2\n"), ["trace.csv", "column 'method'", "a, b"]),
     "not text": (lambda run: (run / "trace.csv").write_bytes(b"\xff\xfe\n"), ["cannot read", "trace.csv"]),
     "a ledger cut short": (lambda run: cut(run, "ledger.csv", 5), ["ledger.csv", "last line is cut short"]),
+    "a ledger of more ranks": (
+        lambda run: (run / "ledger.csv").write_text((run / "ledger.csv").read_text().replace(",iterate,3,", ",iterate,9,")),
+        ["ledger.csv", "rank 9", "4 ranks"],
+    ),
+    "steps twice": (
+        lambda run: (run / "trace.csv").write_text((run / "trace.csv").read_text().replace(",15,", ",10,", 1)),
+        ["trace.csv", "line 5", "step 10"],
+    ),
+    "a seed that is none": (
+        lambda run: (run / "experiment.toml").write_text(
+            (run / "experiment.toml").read_text().replace("seed = 3", 'seed = "z"', 1)
+        ),
+        ["experiment.toml", "seed"],
+    ),
+    "another method": (
+        lambda run: (run / "experiment.toml").write_text(
+            (run / "experiment.toml").read_text().replace('label = "altgdmin_fusion"', 'label = "other"')
+        ),
+        ["trace.csv tells of 'altgdmin_fusion'"],
+    ),
     "no ledger": (lambda run: (run / "ledger.csv").unlink(), ["ledger.csv"]),
     "no graph": (lambda run: (run / "graph.txt").unlink(), ["graph.txt"]),
     "a graph of more nodes": (lambda run: (run / "graph.txt").write_text("0 9\n"), ["graph.txt", "0 to 9", "4 nodes"]),

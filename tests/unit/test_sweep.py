@@ -105,7 +105,7 @@ def test_names_tell_keys_apart_and_are_safe_and_short_for_file_systems(tmp_path)
 
 def test_many_long_settings_still_make_short_and_different_names(tmp_path):
     keys = {"name": ["n" * 40, "m" * 40], "graph.seed": [10**15, 10**15 + 1], "method.0.label": ["a" * 40, "b" * 40]}
-    keys |= {"problem.samples": [10**14, 10**14 + 1], "problem.tasks": [10**14, 10**14 + 1]}
+    keys |= {"method.0.iterations": [10**14, 10**14 + 1], "observe.every": [10**14, 10**14 + 1]}
     text = "".join(f"[[vary]]\n{json.dumps(key)} = {json.dumps(values)}\n" for key, values in keys.items())
     try:
         names = ids(sweep_file(tmp_path, text))
@@ -201,6 +201,15 @@ def test_what_is_wrong_in_a_sweep_is_told_in_one_sentence(case, tmp_path):
     for word in words:
         assert word in str(told.value), str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_too_many_runs_and_runs_that_do_not_fit_are_told_before_the_first(tmp_path):
+    with pytest.raises(InputError, match=r"got 200,000 runs, wanted at most 100,000"):
+        read_sweep(sweep_file(tmp_path, "seeds = 200000\n"))
+    with pytest.raises(InputError, match=r"with graph.topology = \"hypercube\".*power of two"):
+        read_sweep(sweep_file(tmp_path, '[[vary]]\n"graph.topology" = ["ring", "hypercube"]\nranks = [3, 3]\n'))
+    with pytest.raises(InputError, match=r"with problem.tasks = 2: .*2 tasks cannot be split over"):
+        read_sweep(sweep_file(tmp_path, '[[vary]]\n"problem.tasks" = [25, 2]\n'))
 
 
 def test_files_that_are_no_sweep(tmp_path):
