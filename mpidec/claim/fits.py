@@ -41,6 +41,10 @@ class Estimate:
             return True
         return False if self.high < low or self.low > high else None
 
+    def say(self, text: str) -> str:
+        """The mean put into `text`, or that it is not known."""
+        return "not known" if math.isnan(self.mean) else text.format(self.mean)
+
     def told(self, digits: int = 3) -> str:
         """The interval in words."""
         if math.isnan(self.low):

@@ -107,7 +107,7 @@ def _judge(found: Found, command: Callable[[str], str]) -> Findings:
         Verdict(
             claim,
             "at most so: exponent of rounds against it at most 1",
-            f"exponent {slope.mean:.2f}",
+            slope.say("exponent {:.2f}"),
             slope.inside(-math.inf, 1.0),
             slope.told(),
             note,
@@ -116,7 +116,7 @@ def _judge(found: Found, command: Callable[[str], str]) -> Findings:
         Verdict(
             "The spectral gap and L alone tell the rounds needed",
             "exponent 1, every graph within a factor of 1.5 of the fit",
-            f"exponent {slope.mean:.2f}; off the fit by {_reach(scales)}",
+            slope.say("exponent {:.2f}") + f"; off the fit by {_reach(scales)}",
             False if any(not 1 / 1.5 <= scale <= 1.5 for _, scale in scales) else slope.inside(0.8, 1.2),
             slope.told(),
             "A tolerance of this project's own: an O() promises neither. Rungs above 4 rounds lie a fifth to a half apart.",

@@ -52,8 +52,19 @@ def judge(parts: Sequence[str], quick: bool, sweeps: Mapping[str, Sweep], out: P
                 found[name].append(_read(run.folder(out / name)))
             else:
                 missing.append(f"{name}/{run.id} is left out: {_why(state)}")
-    findings = {part: PARTS[part].judge(found, partial(_again, part, quick, out)) for part in parts}
+    findings = {part: _in_words(PARTS[part].judge(found, partial(_again, part, quick, out))) for part in parts}
     return Judgment(quick, findings, found, missing, sum(_seconds(run) for runs in found.values() for run in runs))
+
+
+def _in_words(findings: Findings) -> Findings:
+    """The findings, with a plain word where one of them contradicts what was stated."""
+    return replace(
+        findings,
+        verdicts=[
+            replace(v, note=f"The measurement contradicts this statement. {v.note}".strip()) if v.holds is False else v
+            for v in findings.verdicts
+        ],
+    )
 
 
 def _why(state: State) -> str:
