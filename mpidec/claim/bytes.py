@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 
+from mpidec.claim.axes import mark
 from mpidec.claim.fits import estimate, power
 from mpidec.claim.plan import Findings, Found, Part, Plan, experiment, ladder, rungs
 from mpidec.html.collect import Run
@@ -154,10 +156,13 @@ def _picture(counted: dict[Axis, list[Count]]) -> Picture:
         for count in counted[axis]:
             if count.group[0] == 0:
                 groups.setdefault(count.group[1], []).append((count.x, count.total if whole else count.busiest))
-        for i, (label, points) in enumerate(groups.items()):
+        for i, (method, points) in enumerate(groups.items()):
             x, y = zip(*sorted(points), strict=True)
             panel.loglog(x, y, color=COLORS[i % len(COLORS)], marker="o", markersize=4, alpha=0.7)
-            rows += [[f"{axis.name}: {label}, {who}", a, b] for a, b in zip(x, y, strict=True)]
+            rows += [[f"{axis.name}: {method}, {who}", a, b] for a, b in zip(x, y, strict=True)]
+        mark(panel.xaxis, [count.x for count in counted[axis]])
+        panel.yaxis.set_major_formatter(EngFormatter(unit="B"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(axis.name)
         panel.set_ylabel(f"bytes, {who}", fontsize="small")
         panel.grid(True, which="both", alpha=0.3)

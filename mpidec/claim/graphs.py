@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
+from mpidec.claim.axes import mark
 from mpidec.claim.fits import SLACK, estimate, fewest, fit, reaching
 from mpidec.claim.plan import CENTRAL, Findings, Found, Part, Plan, central, climb, experiment, ladder
 from mpidec.html.collect import Run
@@ -165,7 +168,8 @@ def _picture(measured: Sequence[Need]) -> Picture:
                 alpha=0.7,
             )
     top = max(need.x for need in measured)
-    panel.plot([0, top], [0, top], color="gray", linewidth=1, label="rounds = prediction, constant 1")
+    scale = np.geomspace(1.0, max(top, 1.0))
+    panel.plot(scale, scale, color="gray", linewidth=1, label="rounds = prediction, constant 1")
     for need in measured:
         graph, goal = need.run.about.graph, reaching(need.run.trace[CENTRAL], EPS)
         rounds = "more than the ladder has" if need.rounds is None else str(need.rounds)
@@ -175,6 +179,8 @@ def _picture(measured: Sequence[Need]) -> Picture:
     panel.set_ylabel(f"rounds an iteration to {EPS:.0e}")
     panel.set_xscale("symlog", linthresh=1)
     panel.set_yscale("log")
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    mark(panel.yaxis, [1, 2, 4, 8, 16, 32, 64])
     panel.grid(True, alpha=0.3)
     panel.legend(fontsize="small", ncols=2)
     heading = "Rounds that dif_altgdmin needs, against the predicted scale"

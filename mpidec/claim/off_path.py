@@ -123,7 +123,7 @@ def _condition(groups: Mapping[float, Sequence[Run]], command: str) -> list[Verd
     failed = [run for run in gentle if run.trace[CENTRAL][0][METRIC] > _FAILED]
     if failed:
         worst = sorted({f"{run.settings['problem.condition']:g}" for run in failed})
-        note += f" In {len(failed)} of {len(gentle)} runs it fails below 3 already (condition {', '.join(worst)})."
+        note += f" In {len(failed)} of {len(gentle)} runs it fails at 3 or below already (condition {', '.join(worst)})."
     hopeless = [run.trace[CENTRAL][0][METRIC] > _FAILED and run.trace[CENTRAL][-1][METRIC] > 0.1 for run in steep]
     behind = [_behind(run) for run in gentle]
     return [

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from mpidec.claim.axes import mark
 from mpidec.claim.fits import METRIC, fewest
 from mpidec.claim.plan import CENTRAL, climb
 from mpidec.html.collect import Run
@@ -36,12 +38,13 @@ def _floors(noise: Groups) -> Picture | None:
         panel.axhspan(min(floors), max(floors), color="gray", alpha=0.4, label="centralized, all seeds")
         panel.set_xscale("log")
         panel.set_yscale("log")
+        mark(panel.xaxis, [1, 2, 5, 10, 20, 60])
         panel.set_xlabel("rounds an iteration")
         panel.set_title(f"noise {level:g}", fontsize="medium")
         panel.grid(True, alpha=0.3)
         for run in runs:
             own_rows = {CENTRAL: run.trace[CENTRAL], **{label: run.trace[label] for label in run.methods if label in run.trace}}
-            rows += [[f"noise {level:g}, seed {run.seed}, {label}", own[-1][METRIC]] for label, own in own_rows.items()]
+            rows += [[f"noise {level:g}, seed {run.seed}, {method}", own[-1][METRIC]] for method, own in own_rows.items()]
     panels[0].set_ylabel("last error, worst node")
     panels[0].legend(fontsize="small")
     heading = "Where the error ends with label noise, against rounds an iteration"
@@ -58,11 +61,13 @@ def _starts(condition: Groups) -> Picture | None:
     for i, (value, runs) in enumerate(condition.items()):
         for j, run in enumerate(runs):
             trace = run.trace[CENTRAL]
-            label = f"condition {value:g}" if not j else None
+            name = f"condition {value:g}" if not j else None
             steps, errors = ([row[key] for row in trace] for key in ("step", METRIC))
-            panel.plot(steps, errors, color=COLORS[i % len(COLORS)], alpha=0.7, label=label)
-            for name, own in run.trace.items():
-                rows.append([f"condition {value:g}, seed {run.seed}, {name}", own[0][METRIC], own[-1][METRIC], own[-1]["step"]])
+            panel.plot(steps, errors, color=COLORS[i % len(COLORS)], alpha=0.7, label=name)
+            for method, own in run.trace.items():
+                rows.append(
+                    [f"condition {value:g}, seed {run.seed}, {method}", own[0][METRIC], own[-1][METRIC], own[-1]["step"]]
+                )
     panel.set_yscale("log")
     panel.set_xlabel("iteration")
     panel.set_ylabel("error of the centralized method")
@@ -89,6 +94,8 @@ def _needs(ladders: Mapping[str, tuple[Groups, float]]) -> Picture | None:
                 if rounds is not None:
                     panel.plot(value, rounds, "o", color=COLORS[run.seed % len(COLORS)], alpha=0.7)
         panel.set_xscale("log")
+        mark(panel.xaxis, groups)
+        panel.yaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_xlabel(name)
         panel.set_ylabel(f"rounds needed to {eps:.0e}")
         panel.grid(True, alpha=0.3)

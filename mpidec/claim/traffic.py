@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from mpidec.claim.axes import mark
 from mpidec.claim.fits import estimate
 from mpidec.claim.graphs import Need, needs
 from mpidec.claim.graphs import plans as graph_plans
@@ -195,6 +196,7 @@ def _picture(kinds: dict[str, list[Ratio]]) -> Picture:
     panel.set_yticks(range(len(kinds)), list(kinds))
     panel.set_ylim(len(kinds) - 0.5, -0.5)
     panel.set_xscale("log")
+    mark(panel.xaxis, [1, 2, 5, 10, 20, 50, 100, 200])
     panel.set_xlabel("sent by the busiest node in an iteration, in units of d r numbers")
     panel.grid(True, axis="x", alpha=0.3)
     figure.legend(fontsize="small", loc="outside lower center", ncols=3)

@@ -247,6 +247,24 @@ def test_nothing_measured_decides_nothing(name):
     assert {v.holds for v in verdicts} == {None}
 
 
+def test_a_condition_number_is_judged_by_iterations_to_the_same_error():
+    """Dif a fifth slower keeps up, half as fast does not; the start fails where its distance is near 1 and stays."""
+    for share, well in ((1 / 1.2, True), (1 / 2, False)):
+        runs = []
+        for seed in range(3):
+            rows = trajectory(0.95**share, steps=300)
+            methods = {CENTRAL: (central(300), trajectory(0.95, steps=300))}
+            runs.append(fake(seed, methods | climbing("dif_altgdmin", (6,), lambda _, own=rows: own), condition=2.0))
+            stuck = {CENTRAL: (central(300), trajectory(0.9999, steps=300))}
+            runs.append(fake(seed, stuck | climbing("dif_altgdmin", (6,), lambda _, own=rows: own), condition=10.0))
+        found = dict.fromkeys(("off_path-noise", "off_path-imbalance", "off_path-tasks"), []) | {"off_path-condition": runs}
+        findings = off_path.PART.judge(found, str)
+        kept = by_claim(findings, "keeps up")
+        assert kept.holds is well
+        assert kept.measured == ("in 3 of 3 runs; factors 1.2 to 1.2" if well else "in 0 of 3 runs; factors inf to inf")
+        assert by_claim(findings, "initialization fails").holds is True
+
+
 # -- plans ------------------------------------------------------------------------------------------------------------
 
 
