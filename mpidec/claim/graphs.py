@@ -19,7 +19,7 @@ from mpidec.html.svg import svg
 from mpidec.plots import COLORS
 
 EPS = 1e-10
-_ITERATIONS = 140
+_ITERATIONS = 135
 _GRAPHS: Mapping[str, dict[str, object]] = {
     "ring": {},
     "torus": {},
@@ -30,7 +30,7 @@ _GRAPHS: Mapping[str, dict[str, object]] = {
     "complete": {},
 }
 _QUICK = ("ring", "torus", "exponential", "barabasi_albert")
-_STEADY = (1, 2, 3, 4, 5, 6, 8, 10)
+_STEADY = (1, 2, 3, 4, 5, 6, 8)
 _WIDE = (1, 2, 3, 4, 6, 8, 10, 12, 15, 19, 24)
 _LADDERS = {
     ("ring", 20): _WIDE,

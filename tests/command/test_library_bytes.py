@@ -90,3 +90,16 @@ def test_a_single_byte_is_missed():
     assert "rank 0 to 1" in found.found
     assert not against_interposer([row()], {(0, 1): (3, 240), (0, 2): (1, 8)}).well
     assert not against_interposer([row()], {}).well
+
+
+def test_a_sweep_can_record_the_librarys_counts(tmp_path):
+    write(tmp_path, small(ranks=2, method=METHODS[:1]), "base.toml")
+    (tmp_path / "sweep.toml").write_text('name = "counted"\nexperiment = "base.toml"\nlibrary_bytes = true\n')
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path)
+    if launcher.family(launcher.library_version()) != "openmpi":
+        assert_one_sentence(done, 1, "--library-bytes", "Open MPI")
+        return
+    assert done.returncode == 0, done.stderr
+    (last,) = rows(tmp_path / "out" / "runs.csv")
+    # 30 iterations of 4 rounds to one neighbor, and the initialization
+    assert int(last["library_bytes_max"]) == int(last["bytes_max"]) > 30 * 4 * 20 * 2 * 8
