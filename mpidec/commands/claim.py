@@ -6,13 +6,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mpidec.commands.sweep import INTERRUPTED, NOT_WRITTEN, close, refuse_ranks, showing
-from mpidec.errors import InputError, RunError
-from mpidec.sweep import Sweep, run, states
+from mpidec.commands.sweep import in_order, make, refuse_ranks
+from mpidec.errors import InputError
+from mpidec.sweep import Sweep, states
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
         description="Run the sweeps that the communication claim is judged by, those that are not done yet, and write the "
         "verdicts: claim.json, verdicts.csv, claim.html. The sweep files are kept in DIR/sweeps for mpidec sweep.",
     )
-    parser.add_argument("--quick", action="store_true", help="8 ranks at most, 1 or 2 seeds: under 3 minutes, and less decided")
+    parser.add_argument("--quick", action="store_true", help="8 ranks at most, 1 or 2 seeds: minutes, and less decided")
     parser.add_argument("--only", metavar="PART[,PART…]", help="some statements: bytes, accuracy, graphs, traffic, off_path")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at a time, each with its own ranks (default 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default runs/claim, runs/claim-quick)")
@@ -52,26 +51,20 @@ def main(arguments: argparse.Namespace) -> int:
         sweeps = {name: plan.write(out / FILES) for name, plan in planned.items()}
     except OSError as error:
         raise InputError(f"cannot write the sweep files into {out / FILES}: {error.strerror}; give another --out") from None
-    statuses = []
-    try:
+
+    def measure() -> int:
+        statuses = []
         for name, sweep in sweeps.items():
             print(f"{name}: {len(sweep.runs)} runs in {out / name}", flush=True)
-            with showing(sweep.runs, out / name) as hear:
-                found = run(sweep, out / name, jobs=arguments.jobs, hear=hear)
-            statuses.append(close(sweep.runs, found, out / name))
-    except RunError as error:
-        print(f"mpidec: {error}", file=sys.stderr)
-        return NOT_WRITTEN
-    except KeyboardInterrupt:
-        with suppress(OSError):  # of a terminal that was closed
-            print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
-        return INTERRUPTED
-    judgment = judge(parts, arguments.quick, sweeps, out)
-    files = write(judgment, out)
-    _show(rows(judgment))
-    for path in files:
-        print(path)
-    return max(statuses, default=0)
+            statuses.append(make(sweep, sweep.runs, out / name, arguments.jobs))
+        judgment = judge(parts, arguments.quick, sweeps, out)
+        files = write(judgment, out)
+        _show(rows(judgment))
+        for path in files:
+            print(path)
+        return max(statuses, default=0)
+
+    return in_order(measure, out)
 
 
 def _list(sweeps: Mapping[str, Sweep], out: Path) -> int:

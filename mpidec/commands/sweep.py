@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,13 @@ def main(arguments: argparse.Namespace) -> int:
         return _list(sweep, runs, out)
     for note in sweep.notes:
         print(f"mpidec: note: {note}", file=sys.stderr)
+    return in_order(lambda: make(sweep, runs, out, arguments.jobs), out)
+
+
+def in_order(work: Callable[[], int], out: Path) -> int:
+    """The exit status of `work`, which makes runs in `out`, or of its end by a full disk or an interruption."""
     try:
-        with showing(runs, out) as hear:
-            found = run(sweep, out, runs=runs, jobs=arguments.jobs, hear=hear)
+        return work()
     except RunError as error:
         print(f"mpidec: {error}", file=sys.stderr)
         return NOT_WRITTEN
@@ -65,7 +69,13 @@ def main(arguments: argparse.Namespace) -> int:
         with suppress(OSError):  # of a terminal that was closed
             print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
         return INTERRUPTED
-    return close(runs, found, out)
+
+
+def make(sweep: Sweep, runs: Sequence[Run], out: Path, jobs: int) -> int:
+    """Make the runs that are not done, tell of each and of how all stand; the exit status."""
+    with _showing(runs, out) as hear:
+        found = run(sweep, out, runs=runs, jobs=jobs, hear=hear)
+    return _close(runs, found, out)
 
 
 def refuse_ranks(what: str) -> None:
@@ -95,7 +105,7 @@ def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
     return 0
 
 
-def close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
+def _close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
     """Tell how the runs stand, and why those that failed did; the exit status."""
     counts = Counter(state.status for state in found)
     told = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -112,7 +122,7 @@ def close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
 
 
 @contextmanager
-def showing(runs: Sequence[Run], out: Path) -> Iterator[Hear]:
+def _showing(runs: Sequence[Run], out: Path) -> Iterator[Hear]:
     """What to tell of runs that start and end: one line that lives on a terminal, a line each elsewhere."""
     began: dict[str, float] = {}
     number = {each.id: f"{i}/{len(runs)}" for i, each in enumerate(runs, 1)}
