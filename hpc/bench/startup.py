@@ -18,12 +18,14 @@ from time import perf_counter, sleep
 
 import numpy as np
 
+from mpidec.mpi.launcher import PYTHON
+
 QUICKSTART = Path(__file__).resolve().parents[2] / "launch" / "experiments" / "quickstart.toml"
 
 
 def measure(ranks: int, out: Path) -> tuple[float, float]:
     """Seconds from the command to the first observation, and those of the initialization in them."""
-    command = [sys.executable, "-m", "mpidec", "run", str(QUICKSTART), "-n", str(ranks), "--out", str(out)]
+    command = [*PYTHON, "-m", "mpidec", "run", str(QUICKSTART), "-n", str(ranks), "--out", str(out)]
     trace = out / "trace.csv"
     start = perf_counter()
     run = subprocess.Popen([*command, "--set", "method.0.iterations=1"], stdout=subprocess.DEVNULL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +126,7 @@ def _attempt(subject: str, work: Callable[[], str]) -> Finding:
 
 
 def _exchange(found: launcher.Launcher) -> str:
-    command = launcher.command(found, 2, [sys.executable, "-c", _EXCHANGE])
+    command = launcher.command(found, 2, [*launcher.PYTHON, "-c", _EXCHANGE])
     done = subprocess.run(
         command,
         env=launcher.environment(found, 2),

@@ -6,7 +6,6 @@ import csv
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.resources import as_file, files
@@ -45,7 +44,8 @@ def examine_bytes(found: launcher.Launcher) -> list[Finding]:
         folder = Path(scratch)
         (folder / "bytes.toml").write_text(_EXPERIMENT)
         preload, why = _interposer(found, folder)
-        program = [sys.executable, "-m", "mpidec", "run", f"--out={folder / 'run'}", *(["--library-bytes"] if library else [])]
+        program = [*launcher.PYTHON, "-m", "mpidec", "run", f"--out={folder / 'run'}"]
+        program += ["--library-bytes"] if library else []
         if preload is not None:
             # for the ranks alone: the launcher is no rank
             program = ["env", f"LD_PRELOAD={preload}", f"MPIDEC_INTERPOSER={folder / 'sent'}", *program]

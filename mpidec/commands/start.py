@@ -52,7 +52,7 @@ def start_ranks(experiment: Experiment, source: str, out: Path | None, library_b
             copy.write_text(tomli_w.dumps(experiment.resolved))
         except OSError as error:
             raise InputError(f"cannot write into {scratch}: {error.strerror}; name a folder with room in TMPDIR") from None
-        program = [sys.executable, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
+        program = [*launcher.PYTHON, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
         program += [*(["--library-bytes"] if library_bytes else []), "--", str(copy)]
         command = launcher.command(found, experiment.ranks, program, library_bytes)
         environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}

@@ -14,6 +14,9 @@ from mpidec.errors import InputError
 
 RANKS_VARIABLE = "MPIDEC_RANKS"
 LAUNCHER_VARIABLE = "MPIDEC_MPIEXEC"
+PYTHON = (sys.executable, "-P")
+"""This Python for processes of ours. -P keeps the working folder off its path: a clone's folder named mpidec there, or a user's
+numpy.py, would be imported in place of the package."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # interactive and batch shells of Slurm number their step from here up; only srun's own tasks are ranks
 _FIRST_SPECIAL_STEP = 0xFFFFFFF0
@@ -42,7 +45,7 @@ def family(text: str) -> str:
 def library_version() -> str:
     """The version text of the MPI library that mpi4py loads here, asked in a process of its own: MPI is not started."""
     code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*PYTHON, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise InputError(

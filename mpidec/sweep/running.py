@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,7 +18,7 @@ from types import FrameType
 from typing import IO
 
 from mpidec.errors import InputError, RunError
-from mpidec.mpi.launcher import sharing_cores
+from mpidec.mpi.launcher import PYTHON, sharing_cores
 from mpidec.sweep.folders import State, claim, clear, state
 from mpidec.sweep.plan import Run, Sweep
 from mpidec.sweep.table import write_table
@@ -132,7 +131,7 @@ def _start(sweep: Sweep, each: Run, out: Path, stamp: object, environment: dict[
         arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
         arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", *(["--library-bytes"] if sweep.library_bytes else [])]
         log.write(f"$ {shlex.join(['mpidec', *arguments])}\n".encode())
-        command = [sys.executable, "-m", "mpidec", *arguments]
+        command = [*PYTHON, "-m", "mpidec", *arguments]
         # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once
         child = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

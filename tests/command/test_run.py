@@ -333,3 +333,19 @@ def test_an_unknown_rank_is_found_and_predicted_at_its_bound(tmp_path):
     dry = mpidec("run", file, "--dry-run", cwd=tmp_path).stdout
     assert "a rank that is estimated counts as the problem's" in dry
     assert dry_rows(dry, "dif_altgdmin")[0][2] == 10 * 2 * 40 * 5 * 8
+
+
+def test_what_lies_in_the_working_folder_is_not_taken_for_the_package(tmp_path):
+    """As where a clone was made: its folder, named mpidec like the package, is not the package; nor is a user's numpy.py."""
+    (tmp_path / "mpidec").mkdir()
+    for name in ("numpy.py", "mpi4py.py", "msgspec.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong one')")
+    file = write(tmp_path, small(method=METHODS[:1]), "base.toml")
+    (tmp_path / "sweep.toml").write_text('name = "s"\nexperiment = "base.toml"\nseeds = 1\n')
+    command = str(Path(sys.executable).parent / "mpidec")
+    for *arguments, folder in (["run", file, "out"], ["sweep", "sweep.toml", "swept"]):
+        done = finish(start([command, *arguments, "--out", folder], tmp_path))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert [len(rows(trace)) for trace in sorted(tmp_path.rglob("trace.csv"))] == [5, 5]
+    done = finish(start([command, "doctor"], tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
