@@ -38,13 +38,16 @@ def _plans(quick: bool) -> list[Plan]:
     def to(eps: float, iterations: int) -> list[dict[str, object]]:
         return [central(iterations, eps), *ladder("dif_altgdmin", rounds, iterations, eps)]
 
-    dec = (10, 20, 30, 40, 60) if quick else _DEC
+    dec = (10, 20, 40) if quick else _DEC
     noisy = [central(100), *ladder("dif_altgdmin", rounds, 100), *ladder("dec_altgdmin", dec, 100)]
+    conditions = (1.0, 3.0, 10.0) if quick else (1.0, 2.0, 3.0, 10.0)
+    shares = (1.0, 10.0) if quick else (1.0, 3.0, 10.0)
+    tasks = (ranks, 10 * ranks) if quick else (ranks, 2 * ranks, 10 * ranks)
     return [
         plan("off_path-noise", noisy, "noise", (1e-3, 0.1)),
-        plan("off_path-condition", [central(_LONG), *ladder("dif_altgdmin", (6,), _LONG)], "condition", (1.0, 2.0, 3.0, 10.0)),
-        plan("off_path-imbalance", to(_EPS, 100), "imbalance", (1.0, 3.0, 10.0)),
-        plan("off_path-tasks", to(_ROUGH, 220), "tasks", (ranks, 2 * ranks, 10 * ranks), samples=200),
+        plan("off_path-condition", [central(_LONG), *ladder("dif_altgdmin", (6,), _LONG)], "condition", conditions),
+        plan("off_path-imbalance", to(_EPS, 100), "imbalance", shares),
+        plan("off_path-tasks", to(_ROUGH, 220), "tasks", tasks, samples=200),
     ]
 
 

@@ -27,8 +27,8 @@ CENTRAL = "centralized"
 FILES = "sweeps"
 """The folder of the sweep files in that of the results."""
 
-# seconds on two quiet cores, for `Plan.seconds` alone: a rank to start; a gossip round and an iteration, per node
-_START, _ROUND, _ITERATION = 0.25, 2.4e-5, 3e-4
+# seconds on two quiet cores, messages of 3.2 kB: to start and end a run, and each rank; a round and an iteration, per node
+_START, _RANK, _ROUND, _ITERATION = 1.3, 0.2, 3e-5, 4e-4
 
 
 @dataclass(frozen=True)
@@ -135,4 +135,4 @@ def seconds(experiment: Experiment) -> float:
         rounds = traffic.init.rounds + sum(steps.count * steps.each.rounds for steps in traffic.steps)
         return nodes * (_ROUND * rounds + _ITERATION * method.iterations)
 
-    return _START * nodes + math.fsum(one(method) for method in experiment.methods)
+    return _START + _RANK * nodes + math.fsum(one(method) for method in experiment.methods)

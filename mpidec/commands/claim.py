@@ -22,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
         description="Run the sweeps that the communication claim is judged by, those that are not done yet, and write the "
         "verdicts: claim.json, verdicts.csv, claim.html. The sweep files are kept in DIR/sweeps for mpidec sweep.",
     )
-    parser.add_argument("--quick", action="store_true", help="8 ranks at most, 1 or 2 seeds: minutes, and less decided")
+    parser.add_argument("--quick", action="store_true", help="8 ranks at most, one seed: minutes, and less decided")
     parser.add_argument("--only", metavar="PART[,PART…]", help="some statements: bytes, accuracy, graphs, traffic, off_path")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at a time, each with its own ranks (default 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default runs/claim, runs/claim-quick)")

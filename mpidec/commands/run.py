@@ -45,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="record Open MPI's own byte counts beside the ledger (slower start)",
     )
+    parser.add_argument("--no-picture", action="store_true", help="draw nothing at the end; mpidec report draws it later")
     parser.set_defaults(main=main)
 
 
@@ -61,7 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         return show(experiment)
     from mpidec.commands.start import start_ranks
 
-    return start_ranks(experiment, arguments.experiment.name, arguments.out, arguments.library_bytes)
+    return start_ranks(experiment, arguments)
 
 
 def load(arguments: argparse.Namespace) -> tuple[Experiment, list[str]]:
@@ -167,7 +168,7 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
         progress.close()
         interruption.finish("diverged" if diverged else "finished", diverged=diverged)
         try:
-            _show(interruption.recorder.folder, diverged, facts.table if facts else None)
+            _show(interruption.recorder.folder, diverged, facts.table if facts else None, not arguments.no_picture)
         except OSError as error:
             # the other ranks are done: this one leaves as they do, with a status of its own
             print(f"mpidec: cannot show the results: {error}", file=sys.stderr, flush=True)
@@ -175,13 +176,15 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
     return DIVERGED if diverged else 0
 
 
-def _show(folder: Path, diverged: list[str], columns: int | None) -> None:
-    from mpidec.plots import save_figures
+def _show(folder: Path, diverged: list[str], columns: int | None, picture: bool) -> None:
     from mpidec.screen import print_table
 
     print_table(folder, columns)
-    for figure in save_figures(folder):
-        print(f"picture: {figure}", flush=True)
+    if picture:
+        from mpidec.plots import save_figures
+
+        for figure in save_figures(folder):
+            print(f"picture: {figure}", flush=True)
     for sentence in diverged:
         print(f"mpidec: {sentence}", file=sys.stderr, flush=True)
 

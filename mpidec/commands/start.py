@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -31,21 +32,22 @@ CRASHED = 1
 _TAKEN = (2, 3, 4, INTERRUPTED)
 
 
-def start_ranks(experiment: Experiment, source: str, out: Path | None, library_bytes: bool) -> int:
-    """Start the ranks of a checked experiment and wait for them; the exit status.
+def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
+    """Start the ranks of a checked experiment with the other options of `mpidec run`, and wait for them; the exit status.
 
-    The ranks read the resolved experiment, under the file name `source`, not the user's file, which may be a pipe or may
+    The ranks read the resolved experiment, under the name of the user's file, not that file, which may be a pipe or may
     change meanwhile. Raises InputError for what can be found wrong without them.
     """
     experiment.topology.check(experiment.ranks)
     experiment.problem.check(experiment.ranks)
+    out: Path | None = arguments.out
     if out is not None:
         check_new(out)
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
         handover = Handover(Path(scratch))
         facts = Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
-        copy = Path(scratch) / "experiment" / source
+        copy = Path(scratch) / "experiment" / arguments.experiment.name
         try:
             handover.give(facts)
             copy.parent.mkdir()
@@ -53,8 +55,9 @@ def start_ranks(experiment: Experiment, source: str, out: Path | None, library_b
         except OSError as error:
             raise InputError(f"cannot write into {scratch}: {error.strerror}; name a folder with room in TMPDIR") from None
         program = [*launcher.PYTHON, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
-        program += [*(["--library-bytes"] if library_bytes else []), "--", str(copy)]
-        command = launcher.command(found, experiment.ranks, program, library_bytes)
+        program += ["--library-bytes"] if arguments.library_bytes else []
+        program += ["--no-picture"] if arguments.no_picture else []
+        command = launcher.command(found, experiment.ranks, [*program, "--", str(copy)], arguments.library_bytes)
         environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
         status, interrupted = run_and_forward_signals(command, environment)
         told, where = handover.answered("status"), handover.answered("folder")

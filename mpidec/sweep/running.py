@@ -129,7 +129,8 @@ def _start(sweep: Sweep, each: Run, out: Path, stamp: object, environment: dict[
         clear(each, out)
         log.truncate(0)
         arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
-        arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", *(["--library-bytes"] if sweep.library_bytes else [])]
+        arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
+        arguments += ["--library-bytes"] if sweep.library_bytes else []
         log.write(f"$ {shlex.join(['mpidec', *arguments])}\n".encode())
         command = [*PYTHON, "-m", "mpidec", *arguments]
         # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once

@@ -314,6 +314,14 @@ def test_what_a_users_problem_makes_public_reaches_all_ranks(tmp_path):
     assert sum(int(r["bytes"]) for r in setup) == sum(int(r["received_bytes"]) for r in setup) > 0
 
 
+def test_a_picture_can_be_left_out(tmp_path):
+    done = mpidec("run", write(tmp_path, small(method=METHODS[:1])), "--out", "out", "--no-picture", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dif_altgdmin" in done.stdout
+    assert "picture" not in done.stdout
+    assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".csv", ".csv", ".json", ".npz", ".toml", ".txt"]
+
+
 def test_no_line_of_a_table_ends_in_a_carriage_return(folder):
     for name in ("trace.csv", "ledger.csv"):
         assert b"\r" not in (folder / name).read_bytes()
