@@ -15,7 +15,8 @@ METRIC = "subspace_distance"
 SLACK = 1.3
 """A method keeps up with the centralized one where it takes at most so many times its iterations."""
 
-_FEWEST_SEEDS = 3  # two seeds make an interval of plus or minus nine times their distance, which tells nothing
+FEWEST_SEEDS = 3
+"""For an interval: of two seeds it is plus or minus nine times their distance, which tells nothing."""
 _SETTLED = 1.5  # an error that falls by less in the last fifth of a run has stalled
 
 Rows = Sequence[Mapping[str, float]]
@@ -60,7 +61,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if not len(x):
         return Estimate(math.nan, math.nan, math.nan, 0)
     mean = float(x.mean())
-    if len(x) < _FEWEST_SEEDS:
+    if len(x) < FEWEST_SEEDS:
         return Estimate(mean, math.nan, math.nan, len(x))
     half = float(t.ppf((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
     return Estimate(mean, mean - half, mean + half, len(x))

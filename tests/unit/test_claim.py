@@ -144,6 +144,17 @@ def test_rounds_that_do_not_depend_on_eps_are_found_flat(judged):
         assert verdict.command == "again accuracy"
 
 
+@pytest.mark.parametrize(("seeds", "top", "holds"), [(1, 4, None), (1, 5, False), (3, 4, False)])
+def test_one_round_more_decides_nothing_by_one_seed(seeds, top, holds):
+    """Half the decades take 3 rounds, the others `top`: a slope above the limit, which for 4 is one step."""
+    runs = [accuracy_run(seed, lambda rounds: 0.0 if rounds >= top else 1e-8) for seed in range(seeds)]
+    verdict = by_claim(PARTS["accuracy"].judge({"accuracy": runs}, str), "dif_altgdmin: ", "do not depend")
+    assert verdict.holds is holds
+    assert ("least there is" in verdict.note) is (holds is None)
+    x, y = np.arange(4, 13), np.where(np.arange(4, 13) <= 8, 3, top)
+    assert float(verdict.measured.split()[0]) == pytest.approx(np.polyfit(x, y, 1)[0], abs=5e-4)
+
+
 def test_rounds_of_a_stalling_method_rise_by_gammas_rate(judged):
     for name in ("dec_altgdmin: ", "dec_altgdmin chebyshev: "):
         assert by_claim(judged[1], name, "rise linearly").holds is True
