@@ -17,9 +17,13 @@ from mpidec import __version__
 from mpidec.claim import PARTS
 from mpidec.claim.accuracy import PLAN as ACCURACY
 from mpidec.claim.plan import CENTRAL, FILES, Findings, Found, Plan, rungs
+from mpidec.errors import InputError
 from mpidec.html.collect import Collection, Run, collect
 from mpidec.html.parts import Verdict, many
-from mpidec.sweep import State, Sweep, states
+from mpidec.sweep import State, Sweep, read_sweep, states
+
+JSON = "claim.json"
+"""The verdicts as data; the file that makes a folder a claim's."""
 
 _SHOWN = 5
 """Rungs of a ladder that the picture of errors has room for."""
@@ -54,6 +58,20 @@ def judge(parts: Sequence[str], quick: bool, sweeps: Mapping[str, Sweep], out: P
                 missing.append(f"{name}/{run.id} is left out: {_why(state)}")
     findings = {part: _in_words(PARTS[part].judge(found, partial(_again, part, quick, out))) for part in parts}
     return Judgment(quick, findings, found, missing, sum(_seconds(run) for runs in found.values() for run in runs))
+
+
+def judge_again(out: Path) -> Judgment:
+    """The judgment of a folder that `mpidec claim` has written, from the runs that are in it now; nothing is written.
+
+    Raises InputError where it or its sweeps cannot be read.
+    """
+    try:
+        about = json.loads((out / JSON).read_text(encoding="utf-8"))
+        parts, quick = list(dict.fromkeys(row["part"] for row in about["verdicts"])), bool(about["quick"])
+        names = list(plans(parts, quick))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read {out / JSON} ({error}); mpidec claim --out {out} writes it again") from None
+    return judge(parts, quick, {name: read_sweep(out / FILES / f"{name}.toml") for name in names}, out)
 
 
 def _in_words(findings: Findings) -> Findings:
@@ -111,7 +129,7 @@ def write(judgment: Judgment, out: Path) -> list[Path]:
     writer.writerows(table)
     facts = {"mpidec": __version__, "quick": judgment.quick, "seconds": judgment.seconds, "missing": list(judgment.missing)}
     files: dict[str, Callable[[], str]] = {
-        "claim.json": lambda: json.dumps({**facts, "verdicts": table}, indent=2) + "\n",
+        JSON: lambda: json.dumps({**facts, "verdicts": table}, indent=2) + "\n",
         "verdicts.csv": text.getvalue,
     }
     if any(judgment.found.values()):

@@ -16,8 +16,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "report",
         help="make one HTML page of one or several run folders",
-        description="Make one self-contained HTML page of run folders, or of folders that hold run folders, as a sweep's does. "
-        "Runs that differ by the seed alone are shown as median and range; all must be of one problem.",
+        description="Make one self-contained HTML page of run folders, or of folders that hold run folders, as a sweep's "
+        "does, or of the folder of a claim. Runs that differ by the seed alone are shown as median and range; all must be of "
+        "one problem.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument(
@@ -39,14 +40,25 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError(f"{path} is a folder: give the page a name, as in -o {path / 'report.html'}")
     if path.exists() and not arguments.replace:
         raise InputError(f"{path} exists and is not written over unasked: give --replace, or another name with -o")
+    _write(path, _page(folders))
+    print(path)
+    return 0
+
+
+def _page(folders: list[Path]) -> str:
+    claims = [folder for folder in folders if (folder / "claim.json").is_file()]
+    if claims and len(folders) > 1:
+        raise InputError(f"{claims[0]} is of mpidec claim, whose verdicts are on its own runs: make a report of it alone")
+    if claims:
+        from mpidec.claim.judging import judge_again, page
+
+        return page(judge_again(claims[0]))
     from mpidec.html.collect import collect
 
     collection = collect(folders)
     from mpidec.html.page import render  # loads matplotlib: bad input is told before
 
-    _write(path, render(collection))
-    print(path)
-    return 0
+    return render(collection)
 
 
 def _write(path: Path, text: str) -> None:

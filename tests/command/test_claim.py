@@ -66,6 +66,20 @@ def test_the_verdicts_say_so(claimed):
         assert row["command"] in page
 
 
+def test_a_report_of_the_folder_has_the_verdicts(claimed):
+    folder, _ = claimed
+    done = mpidec("report", "out", "-o", "page.html", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "page.html").read_text() == (folder / "out" / "claim.html").read_text()
+    done = mpidec("report", "out", "out/bytes-d", "-o", "both.html", cwd=folder)
+    assert_one_sentence(done, 2, "out is of mpidec claim", "make a report of it alone")
+    broken = folder / "broken"
+    broken.mkdir()
+    for text in ("{", '{"quick": true}', '{"quick": true, "verdicts": [{"part": "none"}]}'):
+        (broken / "claim.json").write_text(text)
+        assert_one_sentence(mpidec("report", "broken", cwd=folder), 2, "cannot read broken/claim.json")
+
+
 def test_the_command_of_a_verdict_measures_it_again(claimed):
     folder, _ = claimed
     command = rows(folder / "out" / "verdicts.csv")[0]["command"].split()
