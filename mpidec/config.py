@@ -198,12 +198,16 @@ def all_metrics(experiment: Experiment, problem: Any) -> list[str]:
 
 
 def check_problem(algorithm: Algorithm, problem: Any, label: str) -> None:
-    """Raise InputError where the problem is not of the kind that the algorithm works on."""
+    """Raise InputError where the problem is not of the kind that the algorithm works on, or does not fit its options."""
     if not isinstance(problem, algorithm.requires):
         raise InputError(
             f"method {label!r} works on problems of the kind {algorithm.requires.__name__}, which this one is not; "
             "see mpidec list problems"
         )
+    try:
+        algorithm.check(problem)
+    except InputError as error:
+        raise InputError(f"method {label!r}: {error}") from None
 
 
 def _methods(tables: object, folder: Path, where: str) -> tuple[tuple[Method, ...], list[Table]]:

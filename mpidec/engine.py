@@ -113,11 +113,15 @@ class Observer:
         self._on_row = on_row
         self.rows: list[Row] = []
 
-    def __call__(self, step: int, problem: Any, estimate: Array, bad_step: int | None) -> tuple[Ending | None, int | None]:
+    def __call__(
+        self, step: int, problem: Any, estimate: Array, iterate: Array, bad_step: int | None
+    ) -> tuple[Ending | None, int | None]:
         """Observe; return why the run must stop (None: it goes on) and the first bad step of any node."""
         first_bad = -self.world.maximum(float(-bad_step if bad_step is not None else -np.inf))
         row: Row = {"step": step, **self._costs()}
-        row.update({name: METRICS[name].value(self.world, problem, estimate) for name in self._metrics})
+        for name in self._metrics:
+            metric = METRICS[name]
+            row[name] = metric.value(self.world, problem, iterate if metric.of_iterate else estimate)
         self.rows.append(row)
         self._hand_over(row)
         self.world.barrier()  # so that the time some ranks need to leave is not booked as waiting in the next exchange
@@ -174,7 +178,7 @@ def run_loop(
 
     def look(state: Any) -> tuple[Ending | None, int | None]:
         meter.pause()
-        return observer(k, problem, algorithm.estimate(state), bad_step)
+        return observer(k, problem, algorithm.estimate(state), algorithm.iterate(state), bad_step)
 
     # a diverging method overflows on its way: it is found by its estimate and told once, not by warnings of each rank
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -74,7 +74,7 @@ def _own_neighbors(topology: Structured, node: int, nodes: int) -> tuple[int, ..
 def load_problem(world: World, spec: ProblemSpec, seed: int) -> Any:
     """This rank's shard of the problem. Collective; raises InputError on all ranks for what is wrong on any."""
     world.first(lambda: spec.check(world.size))
-    public = world.first(lambda: spec.public(seed))
+    public = world.first(lambda: spec.public(seed, world.size))
     return world.together(lambda: spec.load(world.rank, world.size, seed, public))
 
 
@@ -255,7 +255,7 @@ def _references(world: World, problem: Any) -> dict[str, float]:
 
 
 def _divergence(method: Method, solution: Solution) -> str:
-    step_size = getattr(solution.outcome.state, "step_size", None)
+    step_size = getattr(solution.outcome.state, "step_size", getattr(solution.algorithm, "step_size", None))
     if step_size is not None and not np.isfinite(step_size):
         return (
             f"method {method.label!r}: its initialization found no step size (it came out {float(step_size):g}); see whether "

@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.errors import InputError
+from mpidec.problems import ClosedForm, Smooth
 
 Array = NDArray[Any]
 
 
 class Reductions(Protocol):
     """The part of World that metrics use."""
+
+    @property
+    def rank(self) -> int:
+        """This node's number."""
+        ...
 
     @property
     def size(self) -> int:
@@ -39,6 +45,10 @@ class Metric:
     value: Callable[[Reductions, Any, Array], float]
     applies: Callable[[Any], bool]
     higher_is_better: bool = False
+    of_iterate: bool = False
+    """Whether it looks at `Algorithm.iterate`, not at the estimate."""
+    costly: Callable[[Any], bool] = lambda problem: False
+    """Whether it costs so much on the problem that it is recorded only where it is named."""
 
     def reached(self, value: float, target: float) -> bool:
         """Whether `value` is as good as `target`; what is not a number never is."""
@@ -81,6 +91,56 @@ def _accuracy(world: Reductions, problem: Any, x: Array) -> float:
     return float(world.total(problem.scores(x)["accuracy"])) / float(problem.total_tasks)
 
 
+def _mean(world: Reductions, x: Array | float) -> Array:
+    return world.total(x) / world.size
+
+
+def _objective(world: Reductions, problem: Any, x: Array) -> float:
+    return float(_mean(world, problem.loss(_mean(world, x))))
+
+
+def _suboptimality(world: Reductions, problem: Any, x: Array) -> float:
+    if isinstance(problem, ClosedForm):
+        return problem.excess(_mean(world, x))
+    return _objective(world, problem, x) - float(problem.minimum)
+
+
+def _local_excess(world: Reductions, problem: Any, x: Array) -> float:
+    """f(x_g) - min f of this node's own x_g; where no node knows f alone, all evaluate each node's x in turn."""
+    if isinstance(problem, ClosedForm):
+        return problem.excess(x)
+    own = 0.0
+    for g in range(world.size):
+        f = float(_mean(world, problem.loss(world.total(x if world.rank == g else np.zeros_like(x)))))
+        own = f if world.rank == g else own
+    return own - float(problem.minimum)
+
+
+def _suboptimality_local(world: Reductions, problem: Any, x: Array) -> float:
+    return float(_mean(world, _local_excess(world, problem, x)))
+
+
+def _suboptimality_worst(world: Reductions, problem: Any, x: Array) -> float:
+    return float(world.maximum(_local_excess(world, problem, x)))
+
+
+def _distance_to_optimum(world: Reductions, problem: Any, x: Array) -> float:
+    return float(np.linalg.norm(_mean(world, x) - problem.optimum))
+
+
+def _test_accuracy(world: Reductions, problem: Any, x: Array) -> float:
+    return float(world.total(problem.scores(_mean(world, x))["test_accuracy"]))
+
+
+def _has_minimum(problem: Any) -> bool:
+    return isinstance(problem, Smooth) and problem.minimum is not None
+
+
+def _in_turn(problem: Any) -> bool:
+    """Whether `_local_excess` takes a pass over all data for every node."""
+    return not isinstance(problem, ClosedForm)
+
+
 METRICS: dict[str, Metric] = {
     "subspace_distance": Metric(
         "SD_2(U_g, U*) of the worst node", _worst_distance, lambda p: getattr(p, "truth", None) is not None
@@ -89,7 +149,34 @@ METRICS: dict[str, Metric] = {
         "SD_2(U_g, U*), mean over nodes", _mean_distance, lambda p: getattr(p, "truth", None) is not None
     ),
     "consensus_distance": Metric("root mean square over nodes of ||x_g - mean x||_F", _consensus_distance, lambda p: True),
-    "loss": Metric("sum of all nodes' losses, each at its own estimate", _loss, lambda p: True),
+    "consensus_distance_iterates": Metric(
+        "the same of the iterates w_g, where a method's estimate is an average of them",
+        _consensus_distance,
+        lambda p: isinstance(p, Smooth),
+        of_iterate=True,
+    ),
+    "loss": Metric("sum of all nodes' losses, each at its own estimate", _loss, lambda p: not isinstance(p, Smooth)),
+    "objective": Metric(
+        "f at the mean of the nodes' estimates", _objective, lambda p: isinstance(p, Smooth) and p.minimum is None
+    ),
+    "suboptimality": Metric("f - min f at the mean of the nodes' estimates", _suboptimality, _has_minimum),
+    "suboptimality_local": Metric(
+        "mean over nodes of f - min f, each at its own estimate", _suboptimality_local, _has_minimum, costly=_in_turn
+    ),
+    "suboptimality_worst": Metric(
+        "f - min f at the worst node's estimate", _suboptimality_worst, _has_minimum, costly=_in_turn
+    ),
+    "distance_to_optimum": Metric(
+        "distance from the mean of the nodes' estimates to the optimum",
+        _distance_to_optimum,
+        lambda p: isinstance(p, Smooth) and p.optimum is not None,
+    ),
+    "test_accuracy": Metric(
+        "held-out accuracy of the mean of the nodes' estimates",
+        _test_accuracy,
+        lambda p: "test_accuracy" in getattr(p, "score_names", ()),
+        higher_is_better=True,
+    ),
     "accuracy": Metric(
         "held-out accuracy, mean over tasks, each with its own node's estimate",
         _accuracy,
@@ -102,12 +189,12 @@ METRICS: dict[str, Metric] = {
 def leading(names: Iterable[str]) -> list[str]:
     """Of the recorded names, the metrics that tell how well a method did: error and accuracy, else loss, else any."""
     recorded = [name for name in names if name in METRICS]
-    best = [n for n in recorded if n in ("subspace_distance", "accuracy")]
+    best = [n for n in recorded if n in ("subspace_distance", "accuracy", "suboptimality", "objective", "test_accuracy")]
     return best or [n for n in recorded if n == "loss"] or recorded[:1]
 
 
 def choose_metrics(names: Sequence[str] | None, problem: Any) -> list[str]:
-    """The metrics to record: those named, each once, or all that the problem has.
+    """The metrics to record: those named, each once, or all that the problem has and that cost little.
 
     Raises InputError for one that the problem does not have.
     """
@@ -115,4 +202,6 @@ def choose_metrics(names: Sequence[str] | None, problem: Any) -> list[str]:
     for name in names or ():
         if name not in having:
             raise InputError(f"metrics: this problem has no {name!r}; it has: {', '.join(having)}")
-    return having if names is None else list(dict.fromkeys(names))
+    if names is None:
+        return [name for name in having if not METRICS[name].costly(problem)]
+    return list(dict.fromkeys(names))

@@ -137,6 +137,116 @@ def altgdmin(X, y, x0, *, power_iterations, iterations, estimate_rank=False):  #
         yield U
 
 
+# -- stochastic methods: G(X, k) gives all nodes' gradients (L, d) at the rows of X in step k; results are X (L, d). Each is
+# written as sums over its history with powers of the mixing matrix, where the package steps.
+
+
+def history(P: np.ndarray, terms: Sequence[np.ndarray]) -> np.ndarray:
+    """sum_s P^(t - s + 1) terms[s - 1] over s = 1, …, t = len(terms): what t rounds make of terms added one a round."""
+    t = len(terms)
+    return sum((np.linalg.matrix_power(P, t - s) @ term for s, term in enumerate(terms)), np.zeros_like(terms[0]))
+
+
+def dat_sgd(G, P, x0, *, step_size, iterations, growth=1.0, at_iterate=False):  # type: ignore[no-untyped-def]
+    """w_{t+1} = w_1 - eta sum_s alpha_s P^(t-s+1) g_s;  A_t x_{t+1} = sum_s alpha_s P^(t-s+1) (w_s - eta alpha_s g_s)."""
+    X, w, g = x0, [x0], []
+    for t in range(1, iterations + 1):
+        alphas = np.arange(1, t + 1) ** growth
+        g.append(G(w[-1] if at_iterate else X, t))
+        moved = [w[s] - step_size * alphas[s] * g[s] for s in range(t)]
+        X = history(P, [a * m for a, m in zip(alphas, moved, strict=True)]) / alphas.sum()
+        w.append(x0 - step_size * history(P, [a * h for a, h in zip(alphas, g, strict=True)]))
+    return X
+
+
+def dat_sgd_at_iterate(G, P, x0, **options):  # type: ignore[no-untyped-def]
+    return dat_sgd(G, P, x0, at_iterate=True, **options)
+
+
+def dat_sgd_momentum(G, P, x0, *, step_size, momentum, iterations):  # type: ignore[no-untyped-def]
+    """x_{t+1} = (1-c)^t x_1 + c sum_s (1-c)^(t-s) P^(t-s+1) (w_s - eta g_s)."""
+    X, w, g, keep = x0, [x0], [], 1 - momentum
+    for t in range(1, iterations + 1):
+        g.append(G(X, t))
+        moved = [momentum * keep ** (t - 1 - s) * (w[s] - step_size * g[s]) for s in range(t)]
+        X = keep**t * x0 + history(P, moved)
+        w.append(x0 - step_size * history(P, g))
+    return X
+
+
+def d_sgd(G, P, x0, *, step_size, iterations):  # type: ignore[no-untyped-def]
+    """x_{t+1} = x_1 - eta sum_s P^(t-s+1) g_s."""
+    return d_sgd_momentum(G, P, x0, step_size=step_size, momentum=0.0, iterations=iterations)
+
+
+def d_sgd_momentum(G, P, x0, *, step_size, momentum, iterations):  # type: ignore[no-untyped-def]
+    """The same with sum_r beta^(s-r) g_r for g_s."""
+    X, g = x0, []
+    for t in range(1, iterations + 1):
+        g.append(G(X, t))
+        m = [sum(momentum ** (s - r) * g[r] for r in range(s + 1)) for s in range(t)]
+        X = x0 - step_size * history(P, m)
+    return X
+
+
+def d2(G, P, x0, *, step_size, iterations):  # type: ignore[no-untyped-def]
+    """As D-SGD corrected by all disagreement so far: x_{t+1} = P (x_t - eta g_t) - (I - P) (x_2 + … + x_t)."""
+    X, past = x0, np.zeros_like(x0)
+    for t in range(1, iterations + 1):
+        past = past + (X if t > 1 else 0)
+        X = P @ (X - step_size * G(X, t)) - (past - P @ past)
+    return X
+
+
+def gradient_tracking(G, P, x0, *, step_size, iterations):  # type: ignore[no-untyped-def]
+    """y_t = P^t g_0 + sum_s P^(t-s) (g_s - g_{s-1});  x_{t+1} = x_1 - eta sum_s P^(t-s+1) y_s."""
+    X, g, y = x0, [G(x0, 0)], []
+    for t in range(1, iterations + 1):
+        changes = [g[0], *(b - a for a, b in zip(g[:-1], g[1:], strict=True))]
+        y.append(sum(np.linalg.matrix_power(P, t - 1 - s) @ change for s, change in enumerate(changes)))
+        X = x0 - step_size * history(P, y)
+        g.append(G(X, t))
+    return X
+
+
+def local_sgd(G, P, x0, *, step_size, period, iterations):  # type: ignore[no-untyped-def]
+    """Whole periods of steps apart, mixed at their ends."""
+    X = x0
+    for first in range(1, iterations + 1, period):
+        last = min(first + period - 1, iterations)
+        for t in range(first, last + 1):
+            X = X - step_size * G(X, t)
+        X = P @ X if last - first + 1 == period else X
+    return X
+
+
+def d_amsgrad(G, P, x0, *, step_size, beta1, beta2, floor, iterations):  # type: ignore[no-untyped-def]
+    """Moments as sums over all gradients, peaks as maxima over all moments, the scale as P^t eps + sum of tracked changes."""
+    X, g, peaks = x0, [], [np.full_like(x0, floor)]
+    for t in range(1, iterations + 1):
+        g.append(G(X, t))
+        m = sum((1 - beta1) * beta1 ** (t - 1 - s) * g[s] for s in range(t))
+        v = [sum((1 - beta2) * beta2 ** (r - s) * g[s] ** 2 for s in range(r + 1)) for r in range(t)]
+        # of the changes up to t - 1, each mixed as often as rounds have passed since
+        changes = [peaks[0], *(b - a for a, b in zip(peaks[:-1], peaks[1:], strict=True))]
+        u = np.maximum(history(P, changes), floor)
+        peaks.append(np.max([peaks[0], *v], axis=0))
+        X = P @ X - step_size * m / np.sqrt(u)
+    return X
+
+
+def theory_step_size(A: np.ndarray, b: np.ndarray, sigma: float, T: int, rho: float) -> float:
+    """Theorem 4.1 of arXiv 2506.00961 for f_g = 1/2 ||A_g x - b_g||^2 from 0, A (L, d, d), b (L, d)."""
+    M, d = b.shape
+    stacked, labels = A.reshape(M * d, d), b.reshape(M * d)
+    x = np.linalg.lstsq(stacked, labels, rcond=None)[0]
+    own = [a.T @ (a @ x - c) for a, c in zip(A, b, strict=True)]
+    L = max(np.linalg.eigvalsh(a.T @ a)[-1] for a in A)
+    zeta2, D1, K = np.mean([g @ g for g in own]), np.sqrt(x @ x), L * np.sqrt(5120)
+    parts = [1 / (24 * L * T), rho**2 / K, D1 * np.sqrt(M / 3) / (sigma * T * np.sqrt(T))]
+    return float(min([*parts, rho / T * np.sqrt(D1 / (2 * K * np.sqrt(2 * sigma**2 + zeta2)))]))
+
+
 def metropolis(neighbors: Sequence[Sequence[int]]) -> np.ndarray:
     """The dense Metropolis matrix of an adjacency list."""
     L = len(neighbors)

@@ -35,6 +35,10 @@ class Algorithm(ABC):
         """Fill the settings that follow from the graph. Raises InputError where a given one does not fit it."""
         return self
 
+    def check(self, problem: Any) -> None:
+        """Raise InputError where the options do not fit the problem, which is of the kind that is required."""
+        del problem  # nothing to object
+
     @abstractmethod
     def init(self, net: Any, problem: Any, x0: NDArray[Any]) -> NamedTuple:
         """The state before the first step; `x0` is the problem's random start, the same at every node."""
@@ -59,3 +63,7 @@ class Algorithm(ABC):
         """The node's own estimate, what metrics judge."""
         estimate: NDArray[Any] = state[0]
         return estimate
+
+    def iterate(self, state: Any) -> NDArray[Any]:
+        """What the node's steps change, where that is something else than its estimate."""
+        return self.estimate(state)

@@ -1,8 +1,10 @@
 """The problems that experiment files can name, by kind and source: one file a data set, one line here."""
 
-from mpidec.problems.base import ProblemSpec, TwoBlock
+from mpidec.problems import least_squares
+from mpidec.problems.base import ClosedForm, Constants, ProblemSpec, Smooth, TwoBlock
 from mpidec.problems.fashion import FashionPairs
 from mpidec.problems.files import Files
+from mpidec.problems.least_squares import LeastSquares
 from mpidec.problems.multitask import MultitaskRegression
 from mpidec.problems.synthetic import Synthetic
 
@@ -12,6 +14,22 @@ PROBLEMS: dict[str, dict[str, type[ProblemSpec]]] = {
         "files": Files,
         "fashion_mnist_pairs": FashionPairs,
     },
+    "least_squares": {
+        "gaussian": least_squares.Gaussian,
+        "decaying": least_squares.Decaying,
+    },
 }
 
-__all__ = ["PROBLEMS", "FashionPairs", "Files", "MultitaskRegression", "ProblemSpec", "Synthetic", "TwoBlock"]
+__all__ = [
+    "PROBLEMS",
+    "ClosedForm",
+    "Constants",
+    "FashionPairs",
+    "Files",
+    "LeastSquares",
+    "MultitaskRegression",
+    "ProblemSpec",
+    "Smooth",
+    "Synthetic",
+    "TwoBlock",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 
 Array = NDArray[np.float64]
+Vector = NDArray[Any]
+"""A point x or a gradient, of the problem's own dtype."""
 
 
 @runtime_checkable
@@ -99,6 +101,83 @@ class TwoBlock(Protocol):
         ...
 
 
+@runtime_checkable
+class Smooth(Protocol):
+    """One node's part f_i of f = (1/M) sum_i f_i, with stochastic gradients (arXiv 2506.00961, where M is the network's size).
+
+    Data and gradients are of one dtype, float32 or float64; an x of another is cast. Whatever is random in step k is a
+    function of (seed, node, k), so that two calls with the same k draw the same batch.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of x."""
+        ...
+
+    @property
+    def minimum(self) -> float | None:
+        """min f of the whole network, where it is known."""
+        ...
+
+    @property
+    def optimum(self) -> Array | None:
+        """Where f is least, of x's shape, where it is known."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of this node's own data."""
+        ...
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The keys of `scores`, known without computing them."""
+        ...
+
+    def start(self, seed: int) -> Vector:
+        """The first x, the same at every node."""
+        ...
+
+    def grad(self, x: Vector, k: int) -> Vector:
+        """The gradient of f_i at x on the minibatch, or with the noise, of step k; what is not finite gives the like."""
+        ...
+
+    def loss(self, x: Vector) -> float:
+        """f_i(x), exact."""
+        ...
+
+    def scores(self, x: Vector) -> dict[str, float]:
+        """Figures of merit at x of the whole network, of which this is the node's part: the nodes' parts add up to them."""
+        ...
+
+
+class Constants(NamedTuple):
+    """What the theory of stochastic methods asks of a problem (arXiv 2506.00961, section 2).
+
+    Each f_i is `smoothness`-smooth; E ||grad f_i(x, z) - grad f_i(x)||^2 <= noise^2; (1/M) sum_i ||grad f_i - grad f||^2 =
+    heterogeneity^2; the first x is `distance` from the optimum.
+    """
+
+    smoothness: float
+    noise: float
+    heterogeneity: float
+    distance: float
+
+
+@runtime_checkable
+class ClosedForm(Smooth, Protocol):
+    """A `Smooth` problem of which every node knows the whole network's optimum and constants."""
+
+    @property
+    def constants(self) -> Constants:
+        """Those of the whole network."""
+        ...
+
+    def excess(self, x: Vector) -> float:
+        """f(x) - min f of the whole network, to the relative accuracy of x - x*, not of f."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProblemSpec(ABC):
     """A data set and its options: subclasses are frozen dataclasses, the fields the options.
@@ -110,17 +189,17 @@ class ProblemSpec(ABC):
         """Look at settings and file headers only; raises InputError for what cannot run on `nodes` nodes."""
         del nodes
 
-    def public(self, seed: int) -> Any:
+    def public(self, seed: int, nodes: int) -> Any:
         """Something small that every node may know, computed on rank 0 only and sent to all; None unless overridden."""
-        del seed  # nothing is public
+        del seed, nodes  # nothing is public
 
     @abstractmethod
-    def load(self, node: int, nodes: int, seed: int, public: Any) -> TwoBlock:
+    def load(self, node: int, nodes: int, seed: int, public: Any) -> TwoBlock | Smooth:
         """The share of `node`; raises InputError for data that cannot be used."""
 
     @abstractmethod
-    def rehearsal(self) -> TwoBlock:
-        """A stand-in of the same d, r and n with one random task, to predict message sizes without the data."""
+    def rehearsal(self) -> TwoBlock | Smooth:
+        """A stand-in whose messages are as large, with as little data as can be, to predict traffic without the data."""
 
 
 def check_sizes(d: int, tasks: int, rank: int, samples: int) -> None:
@@ -142,6 +221,6 @@ def check_memory(nbytes: int) -> None:
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if nbytes > there:
         raise InputError(
-            f"problem: the tasks of one node need {nbytes / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
-            "use more ranks on more machines, or fewer tasks, samples or features"
+            f"problem: the data of one node need {nbytes / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
+            "use more ranks on more machines, or fewer and smaller samples or tasks"
         )

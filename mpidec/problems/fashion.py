@@ -143,7 +143,7 @@ class FashionPairs(Partitioned):
         _labels(held_out_labels, 0)
         self._draw(_labels(labels, PUBLIC_IMAGES), 0)
 
-    def public(self, seed: int) -> FeatureMap:
+    def public(self, seed: int, nodes: int) -> FeatureMap:
         """Mean and principal components (or scale) of the public images, whatever the seed."""
         images, _ = self._open("train")
         pixels = images.item_bytes

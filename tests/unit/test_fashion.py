@@ -94,7 +94,7 @@ def test_pairs_are_all_pairs(raw):
 
 def test_a_task_is_the_same_on_any_number_of_ranks_and_for_more_tasks(folder):
     spec = spec_of(folder)
-    public = spec.public(0)
+    public = spec.public(0, 1)
     whole = spec.load(0, 1, 3, public)
     for nodes in (2, 7, 60):
         shares = [spec.load(node, nodes, 3, public) for node in range(nodes)]
@@ -107,7 +107,7 @@ def test_a_task_is_the_same_on_any_number_of_ranks_and_for_more_tasks(folder):
 
 
 def test_whitened_features_of_the_public_part_have_identity_covariance(folder, images):
-    public = spec_of(folder).public(0)
+    public = spec_of(folder).public(0, 1)
     Z = public.features(images["train"][0][:PUBLIC].reshape(PUBLIC, -1))
     assert np.abs(Z.mean(axis=0)).max() < 1e-12
     assert np.abs(Z.T @ Z / PUBLIC - np.eye(5)).max() < 1e-10
@@ -116,13 +116,13 @@ def test_whitened_features_of_the_public_part_have_identity_covariance(folder, i
 def test_whitened_features_are_the_leading_principal_components(folder, images):
     exact = images["train"][0][:PUBLIC].reshape(PUBLIC, -1).astype(float)
     left, _, _ = np.linalg.svd(exact - exact.mean(axis=0), full_matrices=False)
-    Z = spec_of(folder).public(0).features(images["train"][0][:PUBLIC].reshape(PUBLIC, -1))
+    Z = spec_of(folder).public(0, 1).features(images["train"][0][:PUBLIC].reshape(PUBLIC, -1))
     cosines = np.abs(np.sum(Z * left[:, :5], axis=0)) / np.sqrt(PUBLIC)
     assert np.abs(cosines - 1).max() < 1e-10
 
 
 def test_pixel_features_have_mean_zero_and_mean_square_one(folder, images):
-    public = spec_of(folder, features="pixels").public(0)
+    public = spec_of(folder, features="pixels").public(0, 1)
     Z = public.features(images["train"][0][:PUBLIC].reshape(PUBLIC, -1))
     assert np.abs(Z.mean(axis=0)).max() < 1e-12
     assert np.mean(Z**2) == pytest.approx(1.0, rel=1e-12)
@@ -130,11 +130,11 @@ def test_pixel_features_have_mean_zero_and_mean_square_one(folder, images):
 
 
 def test_the_public_part_does_not_depend_on_images_of_tasks(folder, images, packed):
-    before = spec_of(folder).public(0)
+    before = spec_of(folder).public(0, 1)
     pixels, _ = images["train"]
     pixels[PUBLIC:] = 255 - pixels[PUBLIC:]
     write(folder / "train-images-idx3-ubyte", idx_bytes(pixels), packed)
-    after = spec_of(folder).public(1)
+    after = spec_of(folder).public(1, 1)
     assert np.array_equal(before.mean, after.mean)
     assert np.array_equal(before.matrix, after.matrix)
 
@@ -142,7 +142,7 @@ def test_the_public_part_does_not_depend_on_images_of_tasks(folder, images, pack
 @pytest.mark.parametrize("features", ["whitened", "pixels"])
 def test_accuracy_equals_a_count_image_by_image(folder, images, features):
     spec = spec_of(folder, features=features)
-    public = spec.public(0)
+    public = spec.public(0, 1)
     shares = [spec.load(node, 7, 0, public) for node in range(7)]
     u = np.linalg.qr(shares[0].start(0))[0]
     pixels, labels = images["t10k"]
@@ -168,7 +168,7 @@ def test_accuracy_equals_a_count_image_by_image(folder, images, features):
 def test_the_rival_is_ridge_with_the_penalty_that_judges_best(monkeypatch, folder, together):
     monkeypatch.setattr(fashion, "_TOGETHER", together)
     spec = spec_of(folder, tasks=9)
-    share = spec.load(0, 1, 0, spec.public(0))
+    share = spec.load(0, 1, 0, spec.public(0, 1))
     best = np.zeros(9)
     for penalty in Judge.penalties:
         theta = []
@@ -181,13 +181,13 @@ def test_the_rival_is_ridge_with_the_penalty_that_judges_best(monkeypatch, folde
 
 def test_scores_of_what_is_not_finite_count_nothing_as_right(folder):
     spec = spec_of(folder)
-    share = spec.load(0, 1, 0, spec.public(0))
+    share = spec.load(0, 1, 0, spec.public(0, 1))
     assert share.scores(np.full((5, 3), np.nan)) == {"accuracy": 0.0}
 
 
 def test_a_node_holds_its_tasks_and_the_test_images_of_their_classes(folder, images):
     spec = spec_of(folder)
-    share = spec.load(0, 60, 0, spec.public(0))  # one task: classes 0 and 1
+    share = spec.load(0, 60, 0, spec.public(0, 1))  # one task: classes 0 and 1
     held = np.count_nonzero(images["t10k"][1] <= 1)
     assert share.nbytes == 8 * (7 * 5 + 7) + held * SIDE * SIDE
     assert not share.isotropic
@@ -242,7 +242,7 @@ def test_components_beyond_what_varies_are_refused(folder, images, packed):
     pixels[:, 2:] = 9  # what is left: two rows of four pixels, one of them constant
     write(folder / "train-images-idx3-ubyte", idx_bytes(pixels), packed)
     with pytest.raises(InputError, match=r"vary in 7 directions only; give components = 7"):
-        spec_of(folder, components=9).public(0)
+        spec_of(folder, components=9).public(0, 1)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -285,7 +285,7 @@ def test_images_that_go_on_too_long_are_refused(folder, images, packed):
 @pytest.mark.parametrize("packed", [True], indirect=True, ids=["gz"])
 def test_truncation_that_its_length_hides_is_found_while_reading(folder):
     spec = spec_of(folder)
-    public = spec.public(0)
+    public = spec.public(0, 1)
     path = folder / "train-images-idx3-ubyte.gz"
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + data[-4:])
@@ -334,7 +334,7 @@ def real():
     """One task a pair, all on one node."""
     spec = FashionPairs(tasks=45)
     spec.check(8)
-    return spec.load(0, 1, 0, spec.public(0))
+    return spec.load(0, 1, 0, spec.public(0, 1))
 
 
 @real_data
