@@ -202,6 +202,7 @@ def run_experiment(
             "hosts": hosts,
             "graph": {**asdict(graph.facts), "gap": graph.facts.gap},
             "references": references,
+            "problem": getattr(problem, "notes", {}),
         }
         return Recorder(folder, experiment.resolved, {**about, **more, "setup_seconds": perf_counter() - began})
 

@@ -60,6 +60,7 @@ class About:
     references: dict[str, float]
     methods: dict[str, Ending]
     reason: str = ""
+    problem: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -99,6 +99,9 @@ def print_table(folder: Path, columns: int | None) -> None:
         console.print("~ modeled: 2 (L-1)/L of the payload a node; --library-bytes counts what the library sends")
     for name, value in about.references.items():
         console.print(f"{name.replace('_', ' ')}: {value:.4f}")
+    for name, value in about.problem.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        console.print(f"{name.replace('_', ' ')}: {shown}")
 
 
 def _closing_rows(trace: Trace, modeled: set[str]) -> tuple[list[str], list[list[str]]]:

@@ -1,10 +1,11 @@
 """The problems that experiment files can name, by kind and source: one file a data set, one line here."""
 
-from mpidec.problems import least_squares
+from mpidec.problems import least_squares, logistic
 from mpidec.problems.base import ClosedForm, Constants, ProblemSpec, Smooth, TwoBlock
 from mpidec.problems.fashion import FashionPairs
 from mpidec.problems.files import Files
 from mpidec.problems.least_squares import LeastSquares
+from mpidec.problems.logistic import LogisticRegression
 from mpidec.problems.multitask import MultitaskRegression
 from mpidec.problems.synthetic import Synthetic
 
@@ -18,6 +19,11 @@ PROBLEMS: dict[str, dict[str, type[ProblemSpec]]] = {
         "gaussian": least_squares.Gaussian,
         "decaying": least_squares.Decaying,
     },
+    "logistic": {
+        "fashion": logistic.FashionLogistic,
+        "digits": logistic.DigitsLogistic,
+        "files": logistic.FilesLogistic,
+    },
 }
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "FashionPairs",
     "Files",
     "LeastSquares",
+    "LogisticRegression",
     "MultitaskRegression",
     "ProblemSpec",
     "Smooth",

@@ -17,20 +17,18 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 from mpidec.options import Meta
 from mpidec.problems.base import Array, check_sizes
-from mpidec.problems.idx import Idx, open_idx
+from mpidec.problems.fashion_files import CLASSES, FOLDER, Bytes, labels_of, open_part
+from mpidec.problems.idx import Idx
 from mpidec.problems.multitask import MultitaskRegression
 from mpidec.problems.partition import Partitioned
 from mpidec.seeding import generator
 
-CLASSES = 10
 PAIRS = tuple(combinations(range(CLASSES), 2))
 PUBLIC_IMAGES = 10_000
 """The first images of the training file: known to all nodes, used for the features, never for a task."""
 
 # Tasks whose rivals are judged together: as many weight images as penalties for each.
 _TOGETHER = 8
-
-Bytes = NDArray[np.uint8]
 
 
 class FeatureMap(NamedTuple):
@@ -119,7 +117,7 @@ class FashionPairs(Partitioned):
     and every task alone 0.88; on pixels, where ridge alone reaches 0.95, sharing gains nothing.
     """
 
-    path: Annotated[str, Meta(description="folder of the four IDX files, plain or .gz")] = "/usr/share/datasets/fashion-mnist"
+    path: Annotated[str, Meta(description="folder of the four IDX files, plain or .gz")] = FOLDER
     tasks: Annotated[int, Meta(ge=1, description="tasks in the whole network")] = 180
     samples: Annotated[int, Meta(ge=2, description="images a task, half of each class")] = 30
     rank: Annotated[int, Meta(ge=1, description="dimension of the shared subspace")] = 5
@@ -129,8 +127,8 @@ class FashionPairs(Partitioned):
     def check(self, nodes: int) -> None:
         """Look at headers, lengths and labels; raises InputError for what is missing, damaged or not enough."""
         self.own_tasks(self.tasks, nodes, 0)
-        images, labels = self._open("train")
-        held_out, held_out_labels = self._open("t10k")
+        images, labels = open_part(Path(self.path), "train")
+        held_out, held_out_labels = open_part(Path(self.path), "t10k")
         if held_out.shape != images.shape:
             raise InputError(f"{held_out.path}: images of {held_out.shape}, but the training images are of {images.shape}")
         if self.features == "whitened" and self.components > images.item_bytes:
@@ -140,12 +138,12 @@ class FashionPairs(Partitioned):
         check_sizes(self._d(images), self.tasks, self.rank, self.samples)
         for file in (images, held_out):
             file.check_whole()
-        _labels(held_out_labels, 0)
-        self._draw(_labels(labels, PUBLIC_IMAGES), 0)
+        labels_of(held_out_labels, 0)
+        self._draw(labels_of(labels, PUBLIC_IMAGES), 0)
 
     def public(self, seed: int, nodes: int) -> FeatureMap:
         """Mean and principal components (or scale) of the public images, whatever the seed."""
-        images, _ = self._open("train")
+        images, _ = open_part(Path(self.path), "train")
         pixels = images.item_bytes
         total, moment = np.zeros(pixels), np.zeros((pixels, pixels))
         for _, batch in images.batches(PUBLIC_IMAGES):
@@ -166,8 +164,8 @@ class FashionPairs(Partitioned):
     def load(self, node: int, nodes: int, seed: int, public: FeatureMap) -> MultitaskRegression:
         """Stream the files once, keeping this node's images: features of its tasks', bytes of the held-out ones."""
         own = self.own_tasks(self.tasks, nodes, node)
-        images, labels = self._open("train")
-        chosen = self._draw(_labels(labels, PUBLIC_IMAGES), seed)[own.start : own.stop]
+        images, labels = open_part(Path(self.path), "train")
+        chosen = self._draw(labels_of(labels, PUBLIC_IMAGES), seed)[own.start : own.stop]
         X = np.empty((len(own), self.samples, self._d(images)))
         rows, wanted = X.reshape(-1, X.shape[2]), chosen.ravel()
         order = np.argsort(wanted)
@@ -182,7 +180,7 @@ class FashionPairs(Partitioned):
 
     def rehearsal(self) -> MultitaskRegression:
         """See `ProblemSpec.rehearsal`; reads headers."""
-        d = self._d(self._open("train")[0])
+        d = self._d(open_part(Path(self.path), "train")[0])
         rng = generator(0, "rehearsal")
         X, y = rng.standard_normal((1, self.samples, d)), rng.standard_normal((1, self.samples))
         two = {c: np.full((1, d), c, np.uint8) for c in (0, 1)}
@@ -191,15 +189,6 @@ class FashionPairs(Partitioned):
 
     def _d(self, images: Idx) -> int:
         return self.components if self.features == "whitened" else images.item_bytes
-
-    def _open(self, part: str) -> tuple[Idx, Idx]:
-        """Headers of a part's images and labels."""
-        folder = Path(self.path)
-        images = open_idx(folder, f"{part}-images-idx3-ubyte", 3)
-        labels = open_idx(folder, f"{part}-labels-idx1-ubyte", 1)
-        if labels.count != images.count:
-            raise InputError(f"{labels.path}: {labels.count} labels for the {images.count} images of {images.path.name}")
-        return images, labels
 
     def _draw(self, labels: Bytes, seed: int) -> NDArray[np.int64]:
         """The images of each task, (tasks, n), those of the pair's lower class first.
@@ -228,8 +217,8 @@ class FashionPairs(Partitioned):
 
     def _held_out(self, classes: set[int]) -> dict[int, Bytes]:
         """The test images of some classes."""
-        images, labels = self._open("t10k")
-        kind = _labels(labels, 0)
+        images, labels = open_part(Path(self.path), "t10k")
+        kind = labels_of(labels, 0)
         kept = {c: np.empty((np.count_nonzero(kind == c), images.item_bytes), np.uint8) for c in sorted(classes)}
         filled = dict.fromkeys(kept, 0)
         for first, batch in images.batches():
@@ -238,15 +227,3 @@ class FashionPairs(Partitioned):
                 where[filled[c] : filled[c] + len(found)] = found
                 filled[c] += len(found)
         return kept
-
-
-def _labels(file: Idx, public: int) -> Bytes:
-    """All labels. Raises InputError unless each class is there, beyond the first `public` ones, and no other."""
-    labels = file.all()
-    if labels.max() >= CLASSES:
-        raise InputError(f"{file.path}: label {labels.max()}, wanted 0 to {CLASSES - 1}")
-    missing = sorted(set(range(CLASSES)) - set(labels[public:].tolist()))
-    if missing:
-        beyond = f" after the first {public}, which are public" if public else ""
-        raise InputError(f"{file.path}: no image of class {missing[0]}{beyond}; use the whole data set")
-    return labels

@@ -56,7 +56,7 @@ class Files(Partitioned):
     def _sizes(self) -> tuple[int, int, int]:
         """(T, n, d)."""
         folder = Path(self.path)
-        X, y = _map(folder / "X.npy", 3, "(tasks, samples, features)"), _map(folder / "y.npy", 2, "(tasks, samples)")
+        X, y = map_array(folder / "X.npy", 3, "(tasks, samples, features)"), map_array(folder / "y.npy", 2, "(tasks, samples)")
         if y.shape != X.shape[:2]:
             raise InputError(
                 f"{folder / 'y.npy'}: shape {y.shape} does not match X.npy of shape {X.shape}; wanted {X.shape[:2]}"
@@ -65,7 +65,7 @@ class Files(Partitioned):
 
     def _own(self, name: str, own: range) -> Array:
         path = Path(self.path) / name
-        mapped = _map(path, 3 if name == "X.npy" else 2, "")
+        mapped = map_array(path, 3 if name == "X.npy" else 2, "")
         part: Array = np.require(mapped[own.start : own.stop], np.float64, ["C", "A"])
         step = max(1, _LOOK_BYTES // part[0].nbytes)
         for i in range(0, len(own), step):
@@ -82,7 +82,7 @@ class Files(Partitioned):
         path = Path(self.path) / "U_true.npy"
         if not path.exists():
             return None
-        mapped = _map(path, 2, f"({d}, {self.rank})")
+        mapped = map_array(path, 2, f"({d}, {self.rank})")
         if mapped.shape != (d, self.rank):
             raise InputError(f"{path}: shape {mapped.shape}, wanted (features, rank) = ({d}, {self.rank})")
         return mapped
@@ -104,7 +104,7 @@ class Files(Partitioned):
         return np.linalg.qr(U)[0]
 
 
-def _map(path: Path, ndim: int, wanted: str) -> NDArray[Any]:
+def map_array(path: Path, ndim: int, wanted: str) -> NDArray[Any]:
     """The array of a .npy file, mapped read-only, after its header and the file's length have been looked at."""
     try:
         if path.exists() and not path.is_file():

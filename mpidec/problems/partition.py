@@ -1,9 +1,9 @@
-"""Who gets which tasks."""
+"""Who gets which tasks, and which samples."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 from mpidec.options import Meta
 from mpidec.problems.base import ProblemSpec
+from mpidec.seeding import generator
+
+Samples = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +57,85 @@ def _sizes(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
     left = total - int(sizes.sum())
     sizes[np.argsort(sizes[:many] - shares, kind="stable")[:left]] += 1
     return sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSplit(ProblemSpec):
+    """A data set whose samples are dealt out to the nodes, as many to each: so the mean of the f_i is the pooled loss."""
+
+    partition: Annotated[
+        Literal["uniform", "dirichlet", "shards"],
+        Meta(description="who gets which samples: at random, by shares of labels from a Dirichlet law, or sorted by label"),
+    ] = "uniform"
+    alpha: Annotated[float, Meta(gt=0, description="of the Dirichlet law: the smaller, the more unlike the nodes")] = 0.1
+    shards: Annotated[int, Meta(ge=1, description="pieces of the sorted samples that a node gets, if by shards")] = 2
+
+    def check_shares(self, total: int, nodes: int, batch: int) -> None:
+        """Raise InputError where a node would have no sample, or fewer than a batch or than pieces."""
+        each = total // nodes
+        if each < 1:
+            raise InputError(f"problem: {total} samples leave none for some of {nodes} nodes; use at most {total} ranks")
+        if batch > each:
+            raise InputError(
+                f"problem: batch = {batch} is more than the {each} samples of a node ({total} over {nodes} nodes); "
+                f"give at most {each}, or fewer ranks"
+            )
+        if self.partition == "shards" and self.shards > each:
+            raise InputError(f"problem: shards = {self.shards} is more than the {each} samples of a node; give at most {each}")
+
+    def deal(self, labels: Samples, nodes: int, seed: int) -> Samples:
+        """The samples of each node, (nodes, N // nodes), ascending, no sample twice. labels (N,) are classes from 0.
+
+        What does not divide is left over, the same samples whatever the seed and the partition: see `used`.
+        """
+        order = used(len(labels), nodes)
+        if self.partition == "uniform":
+            parts = generator(seed, "deal").permutation(order).reshape(nodes, -1)
+        elif self.partition == "dirichlet":
+            parts = order[_dirichlet(labels[order], nodes, self.alpha, generator(seed, "deal by label"))]
+        else:
+            parts = order[_shards(labels[order], nodes, self.shards, generator(seed, "deal shards"))]
+        return np.sort(parts, axis=1)
+
+
+def used(total: int, nodes: int) -> Samples:
+    """The samples, ascending, that are dealt out to the nodes: all but total mod nodes, which are drawn, always alike."""
+    left = generator(0, "left over").permutation(total)[: total % nodes]
+    return np.setdiff1d(np.arange(total), left)
+
+
+def _dirichlet(labels: Samples, nodes: int, alpha: float, rng: np.random.Generator) -> Samples:
+    """Places in `labels` for each node, (nodes, size), by shares of the classes drawn from Dirichlet(alpha) (arXiv 1909.06335).
+
+    The nodes take turns, one sample each, of a class drawn by their own shares among the classes that still have any, so that
+    all nodes alike depart from their shares as classes run out (choice).
+    """
+    classes = int(labels.max()) + 1
+    shares = np.maximum(rng.dirichlet(np.full(classes, alpha), nodes), 1e-12)  # a class of no share is better than none
+    pools = [rng.permutation(np.flatnonzero(labels == c)).tolist() for c in range(classes)]
+    taken: list[list[int]] = [[] for _ in range(nodes)]
+    left = np.array([len(pool) > 0 for pool in pools])
+    ladder = np.cumsum(shares * left, axis=1)
+    for draws in rng.random((len(labels) // nodes, nodes)):
+        for node in range(nodes):
+            # the first class whose cumulative share is above the draw: one without samples has no step of its own
+            c = int(np.searchsorted(ladder[node], draws[node] * ladder[node, -1], side="right"))
+            taken[node].append(pools[c].pop())
+            if not pools[c]:
+                left[c] = False
+                ladder = np.cumsum(shares * left, axis=1)
+    return np.array(taken, dtype=np.int64)
+
+
+def _shards(labels: Samples, nodes: int, pieces: int, rng: np.random.Generator) -> Samples:
+    """Places in `labels` for each node, (nodes, size): `pieces` runs of the samples sorted by label (arXiv 1602.05629)."""
+    shuffled = rng.permutation(len(labels))
+    ordered = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    size = len(labels) // nodes
+    lengths = np.full(pieces, size // pieces) + (np.arange(pieces) < size % pieces)
+    turns = rng.permutation(nodes * pieces)
+    ends = np.cumsum(lengths[turns % pieces])
+    taken: list[list[Samples]] = [[] for _ in range(nodes)]
+    for turn, end in zip(turns, ends, strict=True):
+        taken[turn // pieces].append(ordered[end - lengths[turn % pieces] : end])
+    return np.stack([np.concatenate(runs) for runs in taken])
