@@ -1,0 +1,174 @@
+"""What a round of D-SGD costs beside the bare MPI call and its gradient, and an epoch beside one process: ratios in one run.
+
+    python hpc/bench/sgd_round.py                  # 16 ranks, d = 7,850; target at most 1.3
+    python hpc/bench/sgd_round.py --epoch          # 4 ranks on Fashion-MNIST against plain NumPy with the same total batch
+
+A round: logistic regression of Fashion-MNIST's size on random data, on a ring. Alternating in one run: (a) `DSGD.step`; (b) the
+same gradient alone and a bare mpi4py Neighbor_allgather of the same bytes. An epoch: (a) 4 ranks of D-SGD on a ring, each with
+a quarter of the batch; (b) one process that gathers, multiplies and steps in NumPy, while the other ranks sleep. Blocks are
+interleaved; medians and quartiles are over blocks, of the slowest rank.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from mpidec.mpi import launcher
+
+CLASSES, WIDTH = 10, 785
+
+
+def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
+    """A network on a ring with equal weights, and the neighbors."""
+    from mpidec.ledger import Ledger
+    from mpidec.network import Clock, Link, Network
+
+    neighbors = tuple(sorted({(world.rank - 1) % world.size, (world.rank + 1) % world.size} - {world.rank}))
+    weights = np.full(len(neighbors), 1 / (1 + len(neighbors)))
+    link = Link(world.transport(neighbors, neighbors), Ledger(), Clock())
+    return Network(link, 1 - weights.sum(), weights), neighbors
+
+
+def tell(world: Any, what: str, names: tuple[str, str], seconds: dict[str, list[float]], unit: str, factor: float) -> None:
+    """Print both and their ratio on rank 0."""
+    if world.rank:
+        return
+    for name in names:
+        low, median, high = factor * np.percentile(seconds[name], [25, 50, 75])
+        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]")
+    low, median, high = np.percentile(np.array(seconds[names[0]]) / seconds[names[1]], [25, 50, 75])
+    print(f"{what} ratio {median:.3f} [{low:.3f}, {high:.3f}]", flush=True)
+
+
+def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
+    """Rounds of D-SGD on 200 random samples a node."""
+    from mpi4py import MPI
+
+    from mpidec.algorithms import DSGD
+    from mpidec.mpi.world import World
+    from mpidec.problems import LogisticRegression
+
+    with World() as world:
+        rng = np.random.default_rng(world.rank)
+        A, y = rng.random((200, WIDTH)).astype(dtype), rng.integers(0, CLASSES, 200)
+        problem = LogisticRegression(A, y, classes=CLASSES, l2=1e-4, batch=batch, seed=0, node=world.rank)
+        net, neighbors = ring(world)
+        graph = MPI.COMM_WORLD.Create_dist_graph_adjacent(neighbors, neighbors, reorder=False)
+        algorithm = DSGD(step_size=1e-3)
+        state = algorithm.init(net, problem, problem.start(0))
+        x = state.x
+        received = np.empty((len(neighbors), x.size), dtype)
+
+        def whole() -> None:
+            nonlocal state
+            for k in range(calls):
+                state = algorithm.step(net, problem, state, k)
+
+        def bare() -> None:
+            for k in range(calls):
+                gradient = problem.grad(x, k)
+                graph.Neighbor_allgather(gradient, received)
+
+        names = ("D-SGD", "gradient and Neighbor_allgather")
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for block in range(blocks + 1):
+            for name, call in zip(names, (whole, bare), strict=True):
+                world.barrier()
+                start = perf_counter()
+                call()
+                if block:  # the first is warm-up
+                    seconds[name].append(float(world.maximum((perf_counter() - start) / calls)))
+        tell(world, f"{world.size:3d} ranks d = {x.size:,} {dtype} batch {batch}", names, seconds, "us/round", 1e6)
+        graph.Free()
+
+
+def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
+    """A pass over Fashion-MNIST, `batch` samples a step in all."""
+    from mpidec.algorithms import DSGD
+    from mpidec.experiment import load_problem
+    from mpidec.mpi.world import World
+    from mpidec.problems import PROBLEMS
+
+    with World() as world:
+        M = world.size
+        spec: Any = PROBLEMS["logistic"]["fashion"](batch=batch // M, dtype=dtype, find_minimum=False)
+        problem = load_problem(world, spec, 0)
+        steps = len(problem.A) * M // batch
+        whole = load_whole(spec) if world.rank == 0 else None
+        net, _ = ring(world)
+        algorithm = DSGD(step_size=0.05)
+        names = ("D-SGD on all ranks", "one process, plain NumPy")
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(blocks):
+            state = algorithm.init(net, problem, problem.start(0))
+            world.barrier()
+            start = perf_counter()
+            for k in range(steps):
+                state = algorithm.step(net, problem, state, k)
+            seconds[names[0]].append(float(world.maximum(perf_counter() - start)))
+            start = perf_counter()
+            if whole is not None:
+                plain_epoch(*whole, batch, steps)
+            taken = perf_counter() - start
+            world.gather_patiently()
+            seconds[names[1]].append(float(world.maximum(taken if world.rank == 0 else 0.0)))
+        tell(world, f"{M:3d} ranks Fashion-MNIST {dtype} batch {batch} in all", names, seconds, "ms/epoch", 1e3)
+
+
+def load_whole(spec: Any) -> tuple[Any, Any]:
+    """All samples with a 1 at the end, and their classes."""
+    data = spec.data()
+    A = np.ones((len(data.X), data.X.shape[1] + 1), spec.dtype)
+    np.multiply(data.X, data.scale, out=A[:, :-1], casting="same_kind")
+    return A, np.array(data.y)
+
+
+def plain_epoch(A: Any, y: Any, batch: int, steps: int) -> Any:
+    """Minibatch SGD as one would write it."""
+    rng = np.random.default_rng(0)
+    W = np.zeros((A.shape[1], CLASSES), A.dtype)
+    each = np.arange(batch)
+    order = rng.permutation(len(A))
+    for k in range(steps):
+        rows = order[k * batch : (k + 1) * batch]
+        part = A[rows]
+        P = np.exp(part @ W)
+        P /= P.sum(axis=1, keepdims=True)
+        P[each, y[rows]] -= 1
+        W -= 0.05 * (part.T @ P / batch + 1e-4 * W)
+    return W
+
+
+def main() -> int:
+    """Start the ranks, or measure as one of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epoch", action="store_true")
+    parser.add_argument("--ranks", type=int, default=None)
+    parser.add_argument("--batch", type=int, default=None, help="samples a node and round (32), or a step of all ranks (256)")
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--blocks", type=int, default=9)
+    given = parser.parse_args()
+    if launcher.promised() is None:
+        ranks = given.ranks or (4 if given.epoch else 16)
+        found = launcher.find_launcher(launcher.family(launcher.library_version()))
+        command = launcher.command(found, ranks, [sys.executable, __file__, *sys.argv[1:]])
+        return subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
+    work: Callable[[], None] = lambda: measure_round(given.batch or 32, given.dtype, given.blocks, 100)  # noqa: E731
+    if given.epoch:
+        work = lambda: measure_epoch(given.batch or 256, given.dtype, given.blocks)  # noqa: E731
+    work()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
