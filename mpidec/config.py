@@ -13,6 +13,7 @@ import tomli_w
 
 from mpidec.algorithms import ALGORITHMS, Algorithm
 from mpidec.algorithms.base import NetworkKind
+from mpidec.checkpoint import Checkpoint
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.graph.mixing import MIXINGS, Mixing
@@ -23,6 +24,7 @@ from mpidec.problems import PROBLEMS, ProblemSpec
 
 Table = dict[str, Any]
 
+_SECTIONS = {"graph", "problem", "method", "observe", "checkpoint"}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 # what CSV files, the names in final.npz and a line on a terminal can hold as it is
 _LABEL = r"^(?![\s.])[^,\"/\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}\Z"
@@ -101,6 +103,7 @@ class Experiment:
     problem: ProblemSpec
     methods: tuple[Method, ...]
     observe: Observe
+    checkpoint: Checkpoint | None
     resolved: Table
 
 
@@ -125,10 +128,10 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
     """
     if "experiment" in table and "graph" not in table:
         raise InputError(f"{where} is a sweep file, wanted an experiment file; to make its runs: mpidec sweep {where}")
-    known = {f.name for f in dataclasses.fields(General)} | {"graph", "problem", "method", "observe"}
+    known = {f.name for f in dataclasses.fields(General)} | _SECTIONS
     for key in table:
         choose(dict.fromkeys(known), key, "key", where)
-    general = build(General, {k: v for k, v in table.items() if k not in ("graph", "problem", "method", "observe")}, where)
+    general = build(General, {k: v for k, v in table.items() if k not in _SECTIONS}, where)
 
     graph, options = _split(_section(table, "graph", where), GraphChoice)
     graph_choice = build(GraphChoice, graph, "graph")
@@ -144,6 +147,9 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
     observe = build(Observe, _section(table, "observe", where, optional=True), "observe")
     for metric in observe.metrics or ():
         choose(METRICS, metric, "metric", "observe.metrics")
+    checkpoint = build(Checkpoint, _section(table, "checkpoint", where), "checkpoint") if "checkpoint" in table else None
+    if checkpoint is not None and checkpoint.folder is not None:
+        checkpoint = dataclasses.replace(checkpoint, folder=str((folder / checkpoint.folder).resolve()))
     methods, method_tables = _methods(table.get("method"), folder, where)
 
     head = {k: v for k, v in problem_table.items() if k in ("kind", "source")}
@@ -154,6 +160,7 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         "problem": {**head, **_plain(problem)},
         "method": method_tables,
         "observe": _plain(observe),
+        **({} if checkpoint is None else {"checkpoint": _plain(checkpoint)}),
     }
     try:
         tomli_w.dumps(resolved).encode()
@@ -171,6 +178,7 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         problem,
         methods,
         observe,
+        checkpoint,
         resolved,
     )
 

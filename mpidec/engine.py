@@ -18,7 +18,7 @@ from mpidec.network import Clock
 
 Array = NDArray[Any]
 T = TypeVar("T")
-Ending = Literal["finished", "target", "diverged"]
+Ending = Literal["finished", "target", "diverged", "stopped"]
 Row = dict[str, float]
 
 
@@ -46,6 +46,8 @@ class Observing(Reductions, Protocol):
 class Meter:
     """What one method costs this rank: seconds by the wall, seconds in exchanges, the ledger; running or paused.
 
+    `checkpoint_seconds` went to checkpoints and are no part of `seconds`.
+
     With `counters`, what the MPI library itself counted while running is added up in `library`: for each account messages
     and bytes to each rank.
     """
@@ -54,6 +56,7 @@ class Meter:
     clock: Clock
     counters: Counters | None = None
     seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
     library: dict[Account, tuple[Array, Array]] = field(default_factory=dict)
     _since: float = field(default=0.0, init=False)
     _base: tuple[Array, Array] | None = field(default=None, init=False)
@@ -76,10 +79,30 @@ class Meter:
         self.ledger.account = "observe"
 
 
+class Start(NamedTuple):
+    """Where a rank goes on: the state after `step` steps, and the first step at which its estimate was not finite, or None."""
+
+    state: Any
+    step: int
+    bad_step: int | None = None
+
+
+class Keeping(Protocol):
+    """What writes checkpoints, and learns whether the run is asked to stop."""
+
+    def due(self, step: int) -> bool:
+        """Whether `visit` is wanted after this step: the same on all ranks."""
+        ...
+
+    def visit(self, reached: Start) -> bool:
+        """Do what is due, with the clock paused; whether the run must stop. Collective."""
+        ...
+
+
 class Outcome(NamedTuple):
     """How a run ended: the last state, the steps taken, why it stopped, and what was observed.
 
-    `bad_step` is the first step at which some node's estimate was not finite, or None.
+    `bad_step` is the first step at which some node's estimate was not finite, or None. A run that was `stopped` can go on.
     """
 
     state: Any
@@ -134,15 +157,15 @@ class Observer:
         meter = self.meter
         sent = meter.ledger.totals("init", "iterate")
         comm = meter.clock.comm
-        largest = [meter.seconds, meter.seconds - comm, comm, sent.rounds, sent.messages, sent.bytes]
+        largest = [meter.seconds, meter.seconds - comm, comm, sent.rounds, sent.messages, sent.bytes, meter.checkpoint_seconds]
         library = [float(sum(nbytes.sum() for _, nbytes in meter.library.values()))] if meter.library else []
         top = self.world.maximum(np.array(largest + library)).tolist()
         sums = self.world.total(np.array([sent.bytes, *library])).tolist()
         row: Row = dict(zip(("seconds", "compute_seconds", "comm_seconds"), top[:3], strict=True))
         counts = {"rounds": top[3], "messages_max": top[4], "bytes_max": top[5], "bytes_total": sums[0]}
         if library:
-            counts |= {"library_bytes_max": top[6], "library_bytes_total": sums[1]}
-        return row | {name: round(value) for name, value in counts.items()}
+            counts |= {"library_bytes_max": top[7], "library_bytes_total": sums[1]}
+        return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}
 
     def _hand_over(self, row: Row) -> None:
         failure = ""
@@ -163,43 +186,54 @@ def run_loop(
     observer: Observer,
     steps: int,
     x0: Array,
-    start: Any = None,
-    first_step: int = 0,
+    start: Start | None = None,
+    keeper: Keeping | None = None,
 ) -> Outcome:
-    """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from the state `start` after `first_step`.
+    """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from `start`, which was observed.
 
     Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
     observed. A node's estimate that is not finite stops the run at the next observation. Raises RunError where results
     cannot be written.
     """
     meter = observer.meter
-    bad_step: int | None = None
-    k = first_step
+    first_bad: int | None = None
 
-    def look(state: Any) -> tuple[Ending | None, int | None]:
+    def look(state: Any, observe: bool) -> Ending | None:
+        """What is due after step k, with the clock paused; why the run must stop (None: it goes on)."""
+        nonlocal first_bad
         meter.pause()
-        return observer(k, problem, algorithm.estimate(state), algorithm.iterate(state), bad_step)
+        ending: Ending | None = None
+        if observe:
+            ending, first_bad = observer(k, problem, algorithm.estimate(state), algorithm.iterate(state), bad_step)
+        if ending is None and k < steps:
+            if keeper is not None and keeper.due(k) and keeper.visit(Start(state, k, bad_step)):
+                return "stopped"
+            meter.resume("iterate")
+        return ending
 
     # a diverging method overflows on its way: it is found by its estimate and told once, not by warnings of each rank
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         observer.world.barrier()
-        meter.resume("init")
-        state = algorithm.init(network, problem, x0) if start is None else start
-        _check_state(algorithm, state)
-        if not np.isfinite(algorithm.estimate(state)).all():
-            bad_step = k
-        ending, first_bad = look(state)
-        if ending is None:
+        ending: Ending | None = None
+        if start is not None:
+            state, k, bad_step = start
+            _check_state(algorithm, state)
             meter.resume("iterate")
+        else:
+            k = 0
+            meter.resume("init")
+            state = algorithm.init(network, problem, x0)
+            _check_state(algorithm, state)
+            bad_step = None if np.isfinite(algorithm.estimate(state)).all() else k
+            ending = look(state, True)
         while ending is None and k < steps:
             k += 1
             state = algorithm.step(network, problem, state, k)
             if bad_step is None and not np.isfinite(algorithm.estimate(state)).all():
                 bad_step = k
-            if k % observer.every == 0 or k == steps:
-                ending, first_bad = look(state)
-                if ending is None and k < steps:
-                    meter.resume("iterate")
+            observe = k % observer.every == 0 or k == steps
+            if observe or (keeper is not None and keeper.due(k)):
+                ending = look(state, observe)
     return Outcome(state, k, ending or "finished", observer.rows, first_bad)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpidec.algorithms import Algorithm
-from mpidec.config import Experiment, Method, all_metrics, check_methods, check_problem
+from mpidec.checkpoint.opening import MethodCheckpoints, open_checkpoints
+from mpidec.config import Experiment, all_metrics, check_methods, check_problem
 from mpidec.engine import Meter, Observer, Outcome, Row, run_loop
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts, graph_facts
@@ -25,7 +26,9 @@ from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
 from mpidec.options import build
 from mpidec.problems import ProblemSpec
 from mpidec.recorder import Recorder
-from mpidec.recording import SET_UP, record_graph, record_ledger, record_method
+from mpidec.recording import record_graph, record_ledger, record_method
+from mpidec.resuming import Opened, open_again
+from mpidec.run_folder import SET_UP
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def run(
     seed: int = 0,
     on_row: Callable[[Row], None] | None = None,
     library_bytes: bool = False,
+    checkpoints: MethodCheckpoints | None = None,
 ) -> Solution:
     """Run one algorithm on a laid graph and a loaded problem. Collective.
 
@@ -155,9 +159,12 @@ def run(
         network = make_network(world, graph, ready, ledger, clock)
         meter = Meter(ledger, clock, world.together(_counters) if library_bytes else None)
         observer = Observer(world, meter, names, every, target, on_row if world.rank == 0 else None)
-        outcome = run_loop(ready, network, problem, observer, iterations, problem.start(seed))
-        first = world.share(network.transcript)
-        world.together(lambda: _check_transcript(network.transcript, first, world.rank))
+        kept = checkpoints or MethodCheckpoints()
+        begin, keeper, transcript = kept.attach(meter, lambda: network.transcript)
+        outcome = run_loop(ready, network, problem, observer, iterations, problem.start(seed), begin, keeper)
+        own = transcript()
+        first = world.share(own)
+        world.together(lambda: _check_transcript(own, first, world.rank))
     return Solution(outcome, ready, meter)
 
 
@@ -169,6 +176,13 @@ def _check_transcript(own: int, first: int, rank: int) -> None:
         )
 
 
+class Ended(NamedTuple):
+    """How an experiment ended: a sentence for each method that diverged, and one if it was asked to stop before its end."""
+
+    diverged: list[str]
+    stopped: str | None = None
+
+
 def run_experiment(
     world: World,
     experiment: Experiment,
@@ -176,17 +190,28 @@ def run_experiment(
     about: dict[str, Any],
     *,
     library_bytes: bool = False,
+    resume: bool = False,
     progress: Any = None,
     on_recorder: Callable[[Recorder], None] | None = None,
-) -> list[str]:
+    asked: Callable[[], bool] = lambda: False,
+) -> Ended:
     """Run all methods of an experiment and record them in `folder`, or a new one under runs. Collective.
 
-    Returns a sentence for each method that diverged (on all ranks). `progress` (rank 0) hears of methods and rows;
-    `on_recorder` (rank 0) gets the recorder as soon as there is one. Raises InputError before the first message of an
-    algorithm, RunError where results can no longer be written; what was recorded stays.
+    With `resume`, a folder that is there is gone on with: methods that ended are left as they are, the one that was cut
+    off goes on from its newest checkpoint. `progress` (rank 0) hears of methods and rows; `on_recorder` (rank 0) gets the
+    recorder as soon as there is one; `asked` tells on any rank that the run shall stop at its next chance, which takes a
+    section [checkpoint]. Raises InputError before the first message of an algorithm, RunError where results can no longer
+    be written; what was recorded stays.
     """
     began = perf_counter()
     world.together(lambda: check_ranks(world.size, experiment))
+
+    def open_former() -> Opened | None:
+        if world.rank != 0 or not resume or folder is None:
+            return None
+        return open_again(folder, experiment.resolved, library_bytes)
+
+    opened = world.together(open_former)
     graph = lay_graph(world, experiment.topology, experiment.mixing, experiment.graph_seed)
     problem = load_problem(world, experiment.problem, experiment.seed)
     world.together(lambda: check_methods(experiment, problem, graph.facts))
@@ -203,16 +228,25 @@ def run_experiment(
             "graph": {**asdict(graph.facts), "gap": graph.facts.gap},
             "references": references,
             "problem": getattr(problem, "notes", {}),
+            "library_bytes": library_bytes,
         }
-        return Recorder(folder, experiment.resolved, {**about, **more, "setup_seconds": perf_counter() - began})
+        return Recorder(folder, experiment.resolved, {**about, **more, "setup_seconds": perf_counter() - began}, opened)
 
     recorder = world.together(open_recorder)
     if recorder is not None and on_recorder is not None:
         on_recorder(recorder)
+    former = world.share(dict(opened.finished) if opened is not None else {})
+    left = [method for method in experiment.methods if method.label not in former]
+    checkpoints = open_checkpoints(world, experiment.checkpoint, recorder, asked, resume)
+    snapshot = checkpoints.newest(left[0].label) if checkpoints is not None and resume and left else None
+    step = None if snapshot is None else snapshot.start.step
+    world.together(lambda: recorder.go_on(left[0].label if left else None, step) if recorder is not None else None)
     record_ledger(world, recorder, SET_UP, world.ledger.rows())
     record_graph(world, recorder, graph.neighbors)
-    diverged = []
-    for method in experiment.methods:
+    diverged = [how["advice"] for how in former.values() if how["ending"] == "diverged"]
+    for method in left:
+        if checkpoints is not None and checkpoints.stopping():
+            return Ended(diverged, f"stopped before {method.label}, as asked to")
         if progress is not None:
             progress.begin(method.label, method.iterations)
 
@@ -234,11 +268,18 @@ def run_experiment(
             seed=experiment.seed,
             on_row=on_row,
             library_bytes=library_bytes,
+            checkpoints=MethodCheckpoints(checkpoints, method.label, snapshot),
         )
-        if solution.outcome.ending == "diverged":
-            diverged.append(_divergence(method, solution))
-        record_method(world, recorder, method.label, solution.outcome, solution.meter)
-    return diverged
+        snapshot = None
+        if solution.outcome.ending == "stopped":
+            assert checkpoints is not None
+            return Ended(diverged, checkpoints.farewell(method.label, solution.outcome.steps))
+        diverged += record_method(world, recorder, method.label, solution.outcome, solution.meter)
+        if checkpoints is not None:
+            checkpoints.drop()
+    if checkpoints is not None and not left:
+        checkpoints.drop()  # killed before it came to that
+    return Ended(diverged)
 
 
 def check_ranks(size: int, experiment: Experiment) -> None:
@@ -253,17 +294,3 @@ def _references(world: World, problem: Any) -> dict[str, float]:
     """The problem's own yardsticks, means over all tasks."""
     own = world.together(lambda: problem.references() if hasattr(problem, "references") else {})
     return {name: float(world.total(value)) / problem.total_tasks for name, value in own.items()}
-
-
-def _divergence(method: Method, solution: Solution) -> str:
-    step_size = getattr(solution.outcome.state, "step_size", getattr(solution.algorithm, "step_size", None))
-    if step_size is not None and not np.isfinite(step_size):
-        return (
-            f"method {method.label!r}: its initialization found no step size (it came out {float(step_size):g}); see whether "
-            "the labels are all zero, or give step_size"
-        )
-    size = "" if step_size is None else f" (it was {float(step_size):.3g})"
-    return (
-        f"method {method.label!r}: an estimate became non-finite at step {solution.outcome.bad_step}; the step size is the "
-        f"first suspect{size}: try a smaller one. What was computed until then is kept"
-    )

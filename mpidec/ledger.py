@@ -100,6 +100,19 @@ class Ledger:
         """Book one collective with what a model of it says this rank sends and receives."""
         _add(self._collective[self.account], 1, messages, nbytes, received_messages, received_bytes)
 
+    def counts(self) -> dict[str, Any]:
+        """All that was booked, in lists of numbers: what `add` of a ledger with the same channels takes."""
+        channels = [{account: list(book) for account, book in channel.books.items()} for channel in self._channels]
+        return {"channels": channels, "collective": {account: list(sums) for account, sums in self._collective.items()}}
+
+    def add(self, counts: Mapping[str, Any]) -> None:
+        """Book what another ledger's `counts` tells. Raises ValueError where its channels were others."""
+        for channel, books in zip(self._channels, counts["channels"], strict=True):
+            for account, book in books.items():
+                _add(channel.books[account], *book)
+        for account, sums in counts["collective"].items():
+            _add(self._collective[account], *sums)
+
     def totals(self, *accounts: Account) -> Totals:
         """Sums over the given accounts."""
         rounds = messages = nbytes = received = received_bytes = 0

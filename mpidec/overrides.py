@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -109,3 +109,27 @@ def _option_names(section: str, table: Table) -> set[str]:
     else:
         cls = ALGORITHMS.get(str(table.get("algorithm")))
     return {f.name for f in dataclasses.fields(cls)} if cls is not None else set()
+
+
+def as_read(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are once written and read: tuples are lists."""
+    return tomllib.loads(tomli_w.dumps(settings))
+
+
+def difference(there: Any, wanted: Any) -> str:
+    """The settings of a folder that are not those wanted, three of them at most; empty where all agree."""
+    a, b = dict(_leaves(there)), dict(_leaves(wanted))
+    keys = [key for key in {**b, **a} if (key in a, a.get(key)) != (key in b, b.get(key))]
+    told = [f"{key}: {a.get(key, 'nothing')} there, {b.get(key, 'nothing')} wanted" for key in keys[:3]]
+    return "; ".join(told) + (f"; and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def _leaves(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(settings, dict) and settings:
+        for key, value in settings.items():
+            yield from _leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(settings, list) and any(isinstance(value, dict) for value in settings):
+        for i, value in enumerate(settings):
+            yield from _leaves(value, f"{path}.{i}")
+    else:
+        yield path, literal(settings)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.ledger import COLLECTIVE
-from mpidec.recorder import FORMAT, LEDGER_COLUMNS
+from mpidec.run_folder import FORMAT, LEDGER_COLUMNS
 
 Trace = dict[str, list[dict[str, float]]]
 """The rows of trace.csv by method, in order."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
+import socket
 import threading
 import zipfile
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,102 +19,130 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from mpidec.checkpoint.part import sync_folder
 from mpidec.engine import Row
 from mpidec.errors import InputError
 from mpidec.ledger import LedgerRow
-
-FORMAT = 1
-"""Of the run folder, in run.json: goes up when files or columns change so that what reads them must know."""
-
-LEDGER_COLUMNS = (
-    "method",
-    "account",
-    "rank",
-    "neighbor",
-    "messages",
-    "bytes",
-    "received_messages",
-    "received_bytes",
-    "same_host",
-    "basis",
-    "library_messages",
-    "library_bytes",
+from mpidec.resuming import Opened, cut_back
+from mpidec.run_folder import (
+    FORMAT,
+    LEDGER_COLUMNS,
+    SETTINGS,
+    default_folder,
+    hold,
+    make,
+    make_next,
+    now,
+    replace,
+    write_all,
 )
 
 
-def now() -> str:
-    """The time of day, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def default_folder(name: str) -> Path:
-    """`runs/NAME-DATE-TIME` under the current folder."""
-    return Path("runs") / f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
-
-
-def check_new(folder: Path) -> None:
-    """Raise InputError where something of this name is there, or a folder could not be."""
-    try:
-        str(folder).encode()
-        folder.lstat()
-    except FileNotFoundError:
-        return
-    except UnicodeEncodeError:
-        raise InputError(f"the output folder {str(folder)!a} is not UTF-8: give another --out") from None
-    except OSError as error:
-        raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
-    raise InputError(f"the output folder {folder} exists and is never overwritten: give another --out")
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Put a new content in place whole: by renaming a finished copy, or, on a full disk, into the blocks that it has.
-
-    Raises OSError where neither goes; the former content stays.
-    """
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        if not path.exists():
-            raise
-        with path.open("r+b", buffering=0) as file:
-            before = file.read()
-            try:
-                _write_all(file, 0, data)
-            except OSError:
-                _write_all(file, 0, before)
-                raise
-
-
 class Recorder:
-    """Writes experiment.toml, run.json, graph.txt, trace.csv, ledger.csv and final.npz into a new folder.
+    """Writes experiment.toml, run.json, graph.txt, trace.csv, ledger.csv and final.npz into a new folder, or one opened again.
 
     `folder` None takes the first free one of `default_folder(name)`, the same with -2, with -3, and so on. Raises
     InputError when the folder exists or cannot be made; OSError when a write fails later. Every file is complete
     after each call, run.json and final.npz by renaming a finished copy. `finish` may be called from another thread.
+    The folder is held against other runs as long as the recorder is there.
     """
 
-    def __init__(self, folder: Path | None, experiment: dict[str, Any], about: dict[str, Any]) -> None:
-        self.folder = _make(folder) if folder is not None else _make_next(default_folder(experiment["name"]))
-        self._about = {"format": FORMAT, **about, "status": "running", "start": now(), "end": None, "methods": {}}
+    def __init__(
+        self, folder: Path | None, experiment: dict[str, Any], about: dict[str, Any], opened: Opened | None = None
+    ) -> None:
+        start = {"command": about.get("command"), "time": now(), "host": socket.gethostname(), "method": None, "step": None}
+        self._about = {
+            "format": FORMAT,
+            **about,
+            "status": "running",
+            "start": now(),
+            "end": None,
+            "methods": {},
+            "starts": [start],
+        }
         self._lock = threading.Lock()
         self._trace: IO[bytes] | None = None
         self._trace_columns: list[str] = []
+        self._graph_before: bytes | None = None
+        self._graph_again = zlib.crc32(b"")
+        self._durable = "checkpoint" in experiment
+        self._before = opened.about if opened is not None else {}
+        if opened is not None:
+            self.folder, self._settings = opened.folder, opened.settings
+        else:
+            self.folder = make(folder) if folder is not None else make_next(default_folder(experiment["name"]))
+            self._settings = hold(self.folder, must=self._durable)
+        if self._before:
+            self._about |= {name: self._before[name] for name in ("start", "methods", "run_id") if name in self._before}
+            self._about["starts"] = [*self._before.get("starts", []), start]
+            return
         try:
-            replace(self.folder / "experiment.toml", tomli_w.dumps(experiment).encode())
+            self._settings.truncate(0)
+            write_all(self._settings, 0, tomli_w.dumps(experiment).encode())
             self._write_about()
             replace(self.folder / "ledger.csv", _line(LEDGER_COLUMNS).encode())
         except OSError as error:
             raise InputError(f"cannot write into {self.folder}: {error.strerror}; give another --out") from None
 
+    @property
+    def run_id(self) -> str:
+        """What tells this run from all others, started again or not."""
+        return str(self._about.get("run_id", ""))
+
+    def go_on(self, method: str | None, step: int | None) -> None:
+        """In a folder opened again: drop what is ahead of the step that `method` goes on from, and note this start.
+
+        A `step` None begins the method anew; a `method` None says that there is none left. Raises InputError where that
+        cannot be written.
+        """
+        if not self._before:
+            return
+        with self._lock:
+            self._about["starts"][-1] |= {"method": method, "step": step}
+            try:
+                cut_back(self.folder, self._about["methods"], method, -1 if step is None else step)
+                ledger, trace, graph = (self.folder / name for name in ("ledger.csv", "trace.csv", "graph.txt"))
+                if not ledger.exists():
+                    replace(ledger, _line(LEDGER_COLUMNS).encode())
+                if trace.exists():
+                    self._trace = trace.open("r+b", buffering=0)
+                    with trace.open(newline="") as file:
+                        self._trace_columns = next(csv.reader(file))
+                if self._about["methods"] or step is not None:
+                    self._graph_before = graph.read_bytes()
+                else:
+                    graph.unlink(missing_ok=True)  # it may be a part of it
+                self._write_about()
+            except OSError as error:
+                raise InputError(f"cannot go on in {self.folder}: {error.strerror}; make room there") from None
+
+    def sync(self) -> None:
+        """See what was written to the disk. Raises OSError."""
+        with self._lock:
+            self._sync()
+
+    def _sync(self) -> None:
+        for name in (SETTINGS, "graph.txt", "trace.csv", "ledger.csv", "final.npz", "run.json"):
+            path = self.folder / name
+            if path.exists():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        sync_folder(self.folder)
+
     def graph(self, nodes: int, rank: int, neighbors: Sequence[int]) -> None:
         """Add one rank's edges to graph.txt, ranks ascending: a file that `topology = "edge_list"` reads."""
         lines = [f"# nodes {nodes}\n"] if rank == 0 else []
         lines += [f"{rank} {other}\n" for other in neighbors if other > rank]
+        if self._graph_before is not None:
+            self._graph_again = zlib.crc32("".join(lines).encode(), self._graph_again)
+            return
         with self._lock, (self.folder / "graph.txt").open("ab", buffering=0) as file:
             _append(file, "".join(lines))
+
+    def check_graph(self) -> None:
+        """Once all edges are there: raise InputError where they are not those of the run that is to go on."""
+        if self._graph_before is not None and zlib.crc32(self._graph_before) != self._graph_again:
+            raise InputError(f"{self.folder} holds a run on another graph (see graph.txt): give another --out")
 
     def row(self, method: str, row: Row) -> None:
         """Add one observation to trace.csv."""
@@ -136,10 +165,14 @@ class Recorder:
             _append(file, "".join(lines))
 
     def outcome(self, method: str, how: dict[str, Any]) -> None:
-        """Note in run.json how a method ended."""
+        """Note in run.json how a method ended: it is not run again when the run goes on."""
         with self._lock:
+            if self._durable:
+                self._sync()
             self._about["methods"][method] = how
             self._write_about()
+            if self._durable:
+                self._sync()
 
     def finish(self, status: str, **more: Any) -> None:
         """Write the end into run.json; the first call counts."""
@@ -150,29 +183,6 @@ class Recorder:
 
     def _write_about(self) -> None:
         replace(self.folder / "run.json", json.dumps(self._about, indent=2, default=str).encode() + b"\n")
-
-
-def _make(folder: Path) -> Path:
-    check_new(folder)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"cannot make the output folder {folder}: {error.strerror}; give another --out") from None
-    return folder
-
-
-def _make_next(folder: Path) -> Path:
-    """A folder of this name or the next: runs that start in the same second each get their own."""
-    for i in count(1):
-        numbered = folder if i == 1 else folder.with_name(f"{folder.name}-{i}")
-        try:
-            numbered.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InputError(f"cannot make the output folder {numbered}: {error.strerror}; give --out") from None
-        return numbered
-    raise AssertionError  # a count has no end
 
 
 class FinalArrays:
@@ -232,18 +242,10 @@ def _append(file: IO[bytes], line: str) -> None:
     """Write a line whole or not at all: a full disk takes a part of it, which is taken back."""
     start = file.seek(0, os.SEEK_END)
     try:
-        _write_all(file, start, line.encode())
+        write_all(file, start, line.encode())
     except OSError:
         file.truncate(start)
         raise
-
-
-def _write_all(file: IO[bytes], start: int, data: bytes) -> None:
-    """Write from `start` on and end the file there; raises OSError with a part written."""
-    file.seek(start)
-    while data:
-        data = data[file.write(data) :]
-    file.truncate()
 
 
 def _number(value: Any) -> Any:

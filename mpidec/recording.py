@@ -14,9 +14,6 @@ from mpidec.ledger import LedgerRow
 from mpidec.mpi.world import World
 from mpidec.recorder import FinalArrays, Recorder
 
-SET_UP = "(set-up)"
-"""What ledger.csv calls the traffic before the first method."""
-
 
 class _Writing:
     """Rank 0's writing among collective steps: after a failure it goes on taking part, and all hear of it at the end."""
@@ -41,7 +38,10 @@ class _Writing:
 
 
 def record_graph(world: World, recorder: Recorder | None, neighbors: tuple[int, ...]) -> None:
-    """Write the graph as the ranks hold it. Collective; RunError on all ranks where it fails."""
+    """Write the graph as the ranks hold it, or compare it with that of the run that goes on.
+
+    Collective; on all ranks RunError where it fails, InputError where the graph is another.
+    """
     writing = _Writing(world, recorder)
 
     def take(rank: int, own: tuple[int, ...]) -> None:
@@ -50,6 +50,7 @@ def record_graph(world: World, recorder: Recorder | None, neighbors: tuple[int, 
 
     world.stream(neighbors, take)
     writing.agree()
+    world.together(lambda: recorder.check_graph() if recorder is not None else None)
 
 
 def record_ledger(world: World, recorder: Recorder | None, label: str, rows: list[LedgerRow]) -> None:
@@ -64,12 +65,17 @@ def record_ledger(world: World, recorder: Recorder | None, label: str, rows: lis
     writing.agree()
 
 
-def record_method(world: World, recorder: Recorder | None, label: str, outcome: Outcome, meter: Meter) -> None:
-    """Write a method's ledger, end and final arrays. Collective; RunError on all ranks where rank 0 cannot."""
+def record_method(world: World, recorder: Recorder | None, label: str, outcome: Outcome, meter: Meter) -> list[str]:
+    """Write a method's ledger, end and final arrays; a sentence on what to do where it diverged.
+
+    Collective; RunError on all ranks where rank 0 cannot.
+    """
     record_ledger(world, recorder, label, meter.ledger.rows(meter.library))
     writing = _Writing(world, recorder)
     shapes = {name: list(np.shape(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)}
-    how = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
+    diverged = [_divergence(label, outcome)] if outcome.ending == "diverged" else []
+    how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
+    how |= {"advice": diverged[0]} if diverged else {}
     final = FinalArrays(recorder.folder if recorder is not None else Path())
     for name, part in zip(outcome.state._fields, outcome.state, strict=True):
         x = np.asarray(part)
@@ -80,3 +86,18 @@ def record_method(world: World, recorder: Recorder | None, label: str, outcome: 
         writing.attempt(recorder.outcome, label, how)
         final.abandon()
     writing.agree()
+    return diverged
+
+
+def _divergence(label: str, outcome: Outcome) -> str:
+    step_size = getattr(outcome.state, "step_size", None)
+    if step_size is not None and not np.isfinite(step_size):
+        return (
+            f"method {label!r}: its initialization found no step size (it came out {float(step_size):g}); see whether "
+            "the labels are all zero, or give step_size"
+        )
+    size = "" if step_size is None else f" (it was {float(step_size):.3g})"
+    return (
+        f"method {label!r}: an estimate became non-finite at step {outcome.bad_step}; the step size is the "
+        f"first suspect{size}: try a smaller one. What was computed until then is kept"
+    )

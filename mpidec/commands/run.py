@@ -6,25 +6,23 @@ import argparse
 import os
 import platform
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import traceback
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 from mpidec import __version__
 from mpidec.commands.handover import Handover
+from mpidec.commands.interruption import Interruption
 from mpidec.config import Experiment, parse, read_table
 from mpidec.errors import AgreedError, InputError, RunError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
 from mpidec.recorder import Recorder
 
-DIVERGED, NOT_WRITTEN, INTERRUPTED = 3, 4, 130
-_LOOK_EVERY = 1.0  # seconds between two looks whether the process that started the ranks is there
+DIVERGED, NOT_WRITTEN, REQUEUE = 3, 4, 75
+"""Exit statuses. REQUEUE: stopped as asked to, and to be started again with --resume (EX_TEMPFAIL of sysexits.h)."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,6 +36,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("-n", type=int, metavar="RANKS", help="number of ranks, instead of the file's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="change a setting; repeatable")
     parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for the results (default runs/NAME-DATE-TIME)")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what is in --out, from the newest checkpoint; start where there is nothing yet",
+    )
     parser.add_argument("--seed", type=int, help="the experiment's seed, instead of the file's")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and the traffic it would cause")
     parser.add_argument(
@@ -51,6 +54,8 @@ def add_parser(subparsers: Any) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the verb."""
+    if arguments.resume and arguments.out is None:
+        raise InputError("--resume goes on with the run in a folder: name it with --out")
     if launcher.promised() is not None:
         return _be_a_rank(arguments)
     experiment, notes = load(arguments)
@@ -91,7 +96,7 @@ def changed_table(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[s
 
 def _be_a_rank(arguments: argparse.Namespace) -> int:
     handover = Handover.received()
-    interruption = _Interruption(handover)
+    interruption = Interruption(handover)
     from mpidec.mpi.world import World  # starts MPI
 
     world = World()
@@ -135,13 +140,14 @@ def _leave(world: Any, status: int, handover: Handover | None) -> int:
     return 0
 
 
-def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interruption, handover: Handover | None) -> int:
+def _run_rank(world: Any, arguments: argparse.Namespace, interruption: Interruption, handover: Handover | None) -> int:
     from mpidec.experiment import run_experiment
 
     world.together(lambda: launcher.check_promise(world.size))
     table, _ = world.first(lambda: _table_for_ranks(arguments))
     where = world.first(lambda: folder_of(arguments.experiment))
     experiment = world.together(lambda: parse(table, where, arguments.experiment.name))
+    interruption.wait_for_a_checkpoint(experiment.checkpoint is not None)
     facts = handover.facts() if handover is not None and world.rank == 0 else None
     about = world.first(lambda: _about(world, facts.command if facts else shlex.join(["mpidec", *sys.argv[1:]])))
     progress = None
@@ -155,17 +161,23 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
         if handover is not None:
             handover.answer("folder", str(recorder.folder))
 
-    diverged = run_experiment(
+    diverged, stopped = run_experiment(
         world,
         experiment,
         arguments.out,
         about,
         library_bytes=arguments.library_bytes,
+        resume=arguments.resume,
         progress=progress,
         on_recorder=on_recorder,
+        asked=interruption.asked.is_set,
     )
     if world.rank == 0 and progress is not None and interruption.recorder is not None:
         progress.close()
+        if stopped is not None:
+            interruption.finish("interrupted", reason=stopped)
+            print(f"mpidec: {stopped}; go on with --resume --out={interruption.recorder.folder}", file=sys.stderr, flush=True)
+            return REQUEUE
         interruption.finish("diverged" if diverged else "finished", diverged=diverged)
         try:
             _show(interruption.recorder.folder, diverged, facts.table if facts else None, not arguments.no_picture)
@@ -173,7 +185,7 @@ def _run_rank(world: Any, arguments: argparse.Namespace, interruption: _Interrup
             # the other ranks are done: this one leaves as they do, with a status of its own
             print(f"mpidec: cannot show the results: {error}", file=sys.stderr, flush=True)
             return NOT_WRITTEN
-    return DIVERGED if diverged else 0
+    return REQUEUE if stopped is not None else DIVERGED if diverged else 0
 
 
 def _show(folder: Path, diverged: list[str], columns: int | None, picture: bool) -> None:
@@ -223,52 +235,3 @@ def _git_state() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-class _Interruption:
-    """Ends this rank on Ctrl-C or SIGTERM with the run folder in order, even while it waits inside MPI.
-
-    Python's own handlers wait for MPI to return, which it may not once other ranks are gone. So the signals are blocked
-    before MPI starts threads, and a thread waits for them; rank 0's thread closes run.json. The end of the process that
-    started the ranks counts as a signal too: killed outright, it had no time to send one.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, handover: Handover | None) -> None:
-        self.recorder: Recorder | None = None
-        self._starter = handover.facts().pid if handover is not None else None
-        signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
-        threading.Thread(target=self._wait, daemon=True).start()
-
-    def watch(self, recorder: Recorder) -> None:
-        """Close this recorder's run when interrupted."""
-        self.recorder = recorder
-
-    def finish(self, status: str, **more: Any) -> None:
-        """Write the run's end, if it is not there yet and can be written."""
-        if self.recorder is not None:
-            try:
-                self.recorder.finish(status, **more)
-            except OSError as error:
-                if status != "failed":  # whose reason is told anyhow, and may well be the same full disk
-                    print(f"mpidec: cannot write run.json: {error}", file=sys.stderr, flush=True)
-
-    def _wait(self) -> None:
-        while signal.sigtimedwait(self.SIGNALS, _LOOK_EVERY) is None:
-            if self._alone():
-                if self.recorder is None:
-                    sleep(2 * _LOOK_EVERY)  # rank 0 first: a launcher that loses a rank kills the others
-                break
-        self.finish("interrupted")
-        os._exit(INTERRUPTED)
-
-    def _alone(self) -> bool:
-        try:
-            if self._starter is not None:
-                os.kill(self._starter, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass  # it is there, and another user's
-        return False

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Any
@@ -24,12 +24,12 @@ from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import InputError
 from mpidec.mpi import launcher
-from mpidec.recorder import check_new, now, replace
+from mpidec.run_folder import check_new, now, replace
 
 INTERRUPTED = 130
 CRASHED = 1
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
-_TAKEN = (2, 3, 4, INTERRUPTED)
+_TAKEN = (2, 3, 4, 75, INTERRUPTED)
 
 
 def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     experiment.topology.check(experiment.ranks)
     experiment.problem.check(experiment.ranks)
     out: Path | None = arguments.out
-    if out is not None:
+    if out is not None and not arguments.resume:
         check_new(out)
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
@@ -57,9 +57,11 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
         program = [*launcher.PYTHON, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
         program += ["--library-bytes"] if arguments.library_bytes else []
         program += ["--no-picture"] if arguments.no_picture else []
+        program += ["--resume"] if arguments.resume else []
         command = launcher.command(found, experiment.ranks, [*program, "--", str(copy)], arguments.library_bytes)
         environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
-        status, interrupted = run_and_forward_signals(command, environment)
+        ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
+        status, interrupted = run_and_forward_signals(command, environment, ask)
         told, where = handover.answered("status"), handover.answered("folder")
     if told is not None and status == 0:
         return int(told)
@@ -95,12 +97,25 @@ def _settle(folder: Path | None, status: str, instead_of: tuple[str, ...], **mor
         return  # there is no such file, or no room for it: the message on the screen says the same
 
 
-def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
-    """Run the launcher in a process group of its own; end it once on Ctrl-C, SIGTERM or SIGHUP. (status, interrupted)."""
+def run_and_forward_signals(
+    command: list[str], environment: dict[str, str], ask: Callable[[], None] | None = None
+) -> tuple[int, bool]:
+    """Run the launcher in a process group of its own; end it once on Ctrl-C, SIGTERM or SIGHUP. (status, interrupted).
+
+    `ask` asks the ranks to stop with a checkpoint, by a word and not by a signal: launchers that get SIGTERM kill their
+    ranks a moment later. It is called for SIGUSR1, and for SIGTERM in place of ending the launcher the first time.
+    """
     child: subprocess.Popen[bytes] | None = None
     interrupted = threading.Event()
+    heard: set[int] = set()
 
     def forward(number: int, _: Any) -> None:
+        again = number in heard
+        heard.add(number)
+        if ask is not None and (number == signal.SIGUSR1 or (number == signal.SIGTERM and not again)):
+            with suppress(OSError):
+                ask()
+            return
         if child is not None and interrupted.is_set() and number == signal.SIGINT:
             os.killpg(child.pid, signal.SIGKILL)  # the user insists
         elif child is not None and not interrupted.is_set():
@@ -108,7 +123,8 @@ def run_and_forward_signals(command: list[str], environment: dict[str, str]) -> 
         interrupted.set()
 
     # before the launcher starts: a signal in between would leave it alone; nohup's ignored SIGHUP stays ignored
-    numbers = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
+    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *([signal.SIGUSR1] if ask is not None else [])]
+    numbers = [s for s in wanted if signal.getsignal(s) != signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         with _streams() as (out, err):

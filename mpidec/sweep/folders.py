@@ -12,16 +12,13 @@ import fcntl
 import json
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import tomli_w
-
-from mpidec.errors import InputError
-from mpidec.overrides import literal
+from mpidec.overrides import as_read, difference
+from mpidec.run_folder import lock
 from mpidec.sweep.plan import Run, Sweep
 
 Status = Literal["to do", "running", "finished", "diverged", "interrupted", "failed", "killed", "blocked"]
@@ -74,7 +71,7 @@ def state(run: Run, out: Path, *, held: bool = False) -> State:
             return State("blocked", f"{folder} is in the way of a run folder; move it away or give another --out")
         return _without_folder(log)
     settings, about = _settings(folder / "experiment.toml"), run_json(folder)
-    if settings is not None and (different := _difference(settings, _as_read(run.experiment.resolved))):
+    if settings is not None and (different := difference(settings, as_read(run.experiment.resolved))):
         return State("blocked", f"{folder} holds a run of other settings ({different}); move it away or give another --out")
     status = about.get("status")
     if status in ("finished", "diverged") and settings is not None and (folder / "trace.csv").is_file():
@@ -116,7 +113,7 @@ def claim(run: Run, out: Path) -> IO[bytes] | None:
     """
     log = run.log(out).open("ab", buffering=0)
     for _ in range(_TRIES):
-        if _lock(log, fcntl.LOCK_EX):
+        if lock(log, fcntl.LOCK_EX):
             return log
         time.sleep(_PAUSE)
     log.close()
@@ -133,20 +130,10 @@ def clear(run: Run, out: Path) -> None:
         folder.rmdir()
 
 
-def _lock(file: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise InputError(f"cannot lock {file.name}: {error.strerror}; give --out on a file system that has locks") from None
-    return True
-
-
 def _is_held(log: Path) -> bool:
     try:
         with log.open("rb") as file:
-            return not _lock(file, fcntl.LOCK_SH)
+            return not lock(file, fcntl.LOCK_SH)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
@@ -169,27 +156,3 @@ def _settings(path: Path) -> dict[str, Any] | None:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
-
-
-def _as_read(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they are once written and read: tuples are lists."""
-    return tomllib.loads(tomli_w.dumps(settings))
-
-
-def _difference(there: Any, wanted: Any) -> str:
-    """The settings of a folder that are not those wanted, three of them at most; empty where all agree."""
-    a, b = dict(_leaves(there)), dict(_leaves(wanted))
-    keys = [key for key in {**b, **a} if (key in a, a.get(key)) != (key in b, b.get(key))]
-    told = [f"{key}: {a.get(key, 'nothing')} there, {b.get(key, 'nothing')} wanted" for key in keys[:3]]
-    return "; ".join(told) + (f"; and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
-def _leaves(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(settings, dict) and settings:
-        for key, value in settings.items():
-            yield from _leaves(value, f"{path}.{key}" if path else key)
-    elif isinstance(settings, list) and any(isinstance(value, dict) for value in settings):
-        for i, value in enumerate(settings):
-            yield from _leaves(value, f"{path}.{i}")
-    else:
-        yield path, literal(settings)

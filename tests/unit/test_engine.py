@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidec.algorithms import Algorithm
-from mpidec.engine import Meter, Observer, run_loop
+from mpidec.engine import Meter, Observer, Start, run_loop
 from mpidec.errors import RunError
 from mpidec.ledger import Ledger
 from mpidec.network import Clock
@@ -85,11 +85,46 @@ def test_the_clock_leaves_observation_out():
 
 
 def test_a_start_state_takes_the_place_of_the_initialization():
-    observer = Observer(Alone(), Meter(Ledger(), Clock()), ["loss"], 10)
-    start = State(np.array([8.0]))
-    outcome = run_loop(Halving(bad=1), None, Problem(), observer, 7, np.array([1.0]), start=start, first_step=5)
-    assert [r["step"] for r in outcome.rows] == [5, 7]
-    assert outcome.state.x[0] == 2.0
+    """It was observed by whoever kept it, and an estimate that had gone bad before is told where the run goes on."""
+    for start, rows, ending in (
+        (Start(State(np.array([8.0])), 5), [7], "finished"),
+        (Start(State(np.array([8.0])), 5, 4), [7], "diverged"),
+    ):
+        observer = Observer(Alone(), Meter(Ledger(), Clock()), ["loss"], 10)
+        outcome = run_loop(Halving(bad=1), None, Problem(), observer, 7, np.array([1.0]), start=start)
+        assert [r["step"] for r in outcome.rows] == rows
+        assert (outcome.ending, outcome.bad_step) == (ending, start.bad_step)
+        assert outcome.state.x[0] == 2.0
+
+
+class Keeper:
+    """Stops at step `stop`; is due at every third step."""
+
+    def __init__(self, stop):
+        self.stop, self.seen = stop, []
+
+    def due(self, step):
+        return step % 3 == 0
+
+    def visit(self, reached):
+        self.seen.append((reached.step, float(reached.state.x[0]), reached.bad_step))
+        time.sleep(0.02)
+        return reached.step == self.stop
+
+
+def test_a_keeper_sees_states_between_observations_outside_the_clock_and_can_stop_the_run():
+    observer = Observer(Alone(), Meter(Ledger(), Clock()), ["loss"], 5)
+    keeper = Keeper(stop=12)
+    outcome = run_loop(Halving(bad=10), None, Problem(), observer, 100, np.array([1.0]), keeper=keeper)
+    assert (outcome.ending, outcome.bad_step) == ("diverged", 10)
+    assert keeper.seen == [(k, 2.0**-k, None) for k in (0, 3, 6, 9)]
+    assert outcome.rows[-1]["seconds"] < 0.02
+    keeper = Keeper(stop=6)
+    outcome = run_loop(Halving(), None, Problem(), observer, 100, np.array([1.0]), keeper=keeper)
+    assert (outcome.ending, outcome.steps, float(outcome.state.x[0])) == ("stopped", 6, 2.0**-6)
+    keeper = Keeper(stop=6)
+    assert run_loop(Halving(), None, Problem(), observer, 6, np.array([1.0]), keeper=keeper).ending == "finished"
+    assert [step for step, _, _ in keeper.seen] == [0, 3]  # a run that is over needs no checkpoint
 
 
 def test_results_that_cannot_be_written_end_the_run():
