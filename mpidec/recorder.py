@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 import shutil
 import socket
 import threading
@@ -53,6 +54,7 @@ class Recorder:
         start = {"command": about.get("command"), "time": now(), "host": socket.gethostname(), "method": None, "step": None}
         self._about = {
             "format": FORMAT,
+            "run_id": secrets.token_hex(8),
             **about,
             "status": "running",
             "start": now(),
@@ -87,7 +89,7 @@ class Recorder:
     @property
     def run_id(self) -> str:
         """What tells this run from all others, started again or not."""
-        return str(self._about.get("run_id", ""))
+        return str(self._about["run_id"])
 
     def go_on(self, method: str | None, step: int | None) -> None:
         """In a folder opened again: drop what is ahead of the step that `method` goes on from, and note this start.

@@ -45,7 +45,7 @@ def broken(folder: Path, file: str, when: list[tuple[int, float]]) -> str:
     trace = folder / "out" / "trace.csv"
     for row, delay in when:
         process = start(command, folder)
-        wait_for(lambda row=row: process.poll() is not None or _rows(trace) >= row, 100)
+        wait_for(lambda row=row, process=process: process.poll() is not None or _rows(trace) >= row, 100)
         time.sleep(delay)
         kill(folder)
         process.communicate(timeout=30)

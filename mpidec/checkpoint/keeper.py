@@ -152,7 +152,7 @@ class Keeper:
         # never the time of day, which may jump
         self._met_step, self._met, self._written = step, monotonic(), monotonic()
         self._meet = step
-        self._stride = 1
+        self._stride = 0
 
     def due(self, step: int) -> bool:
         """Whether all ranks meet after this step."""

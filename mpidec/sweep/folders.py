@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from mpidec.checkpoint.sets import FOLDER as CHECKPOINTS
 from mpidec.overrides import as_read, difference
 from mpidec.run_folder import lock
 from mpidec.sweep.plan import Run, Sweep
@@ -33,7 +34,7 @@ WRITTEN = (
     "*.png",
     "*.partial",
 )
-"""The files of a run folder: one that holds anything else is never removed."""
+"""The files of a run folder: one that holds anything else, checkpoints too, is never removed."""
 
 # another process that looks whether a run is running holds its lock for some microseconds
 _TRIES, _PAUSE = 5, 0.02
@@ -76,7 +77,7 @@ def state(run: Run, out: Path, *, held: bool = False) -> State:
     status = about.get("status")
     if status in ("finished", "diverged") and settings is not None and (folder / "trace.csv").is_file():
         return State(status, reason(log) if status == "diverged" else "")
-    foreign = [path.name for path in sorted(folder.iterdir()) if not path.is_file() or not _is_written(path.name)]
+    foreign = [path.name for path in sorted(folder.iterdir()) if not _is_written(path)]
     if foreign or not log.exists():
         what = f"holds {foreign[0]}, which no run writes" if foreign else "has no log of a sweep beside it"
         return State("blocked", f"{folder} is not done and {what}; move it away or give another --out")
@@ -147,8 +148,10 @@ def _without_folder(log: Path) -> State:
     return State("failed", told) if told else State("killed")
 
 
-def _is_written(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in WRITTEN)
+def _is_written(path: Path) -> bool:
+    if path.is_dir():
+        return path.name == CHECKPOINTS
+    return path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in WRITTEN)
 
 
 def _settings(path: Path) -> dict[str, Any] | None:

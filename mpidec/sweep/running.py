@@ -34,9 +34,9 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     """Make those of `runs` (all of the sweep) that are not done in the folder `out`, `jobs` at a time; their states, in order.
 
     A run that another process is making is left to it. One that failed, was interrupted or was killed is made again, in
-    place of its old folder. runs.csv is written after each. `hear` is told of each run that is done already, starts or
-    ends. Only the main thread can call this: SIGINT, SIGTERM and SIGHUP end the runs that are under way, in order, and
-    raise KeyboardInterrupt once they have gone; a second SIGINT ends them at once.
+    place of its old folder, or goes on there if it keeps checkpoints. runs.csv is written after each. `hear` is told of each
+    run that is done already, starts or ends. Only the main thread can call this: SIGINT, SIGTERM and SIGHUP end the runs that
+    are under way, in order, and raise KeyboardInterrupt once they have gone; a second SIGINT ends them at once.
 
     Raises InputError, before anything runs, where a folder is in the way of a run or `out` cannot be made, and RunError
     where a file cannot be read or written; the runs under way are ended then too.
@@ -126,11 +126,14 @@ def _start(sweep: Sweep, each: Run, out: Path, stamp: object, environment: dict[
         if found.done or found.status == "blocked" or made_meanwhile:
             log.close()
             return None
-        clear(each, out)
+        resume = each.experiment.checkpoint is not None
+        if not resume:
+            clear(each, out)
         log.truncate(0)
         arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
         arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
         arguments += ["--library-bytes"] if sweep.library_bytes else []
+        arguments += ["--resume"] if resume else []
         log.write(f"$ {shlex.join(['mpidec', *arguments])}\n".encode())
         command = [*PYTHON, "-m", "mpidec", *arguments]
         # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once
