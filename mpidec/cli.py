@@ -26,7 +26,7 @@ _BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit status: 0 well, 1 a run of a sweep failed (of the claim's too), 2 bad input, 3 a method
-    diverged, 4 results could not be written, 130 interrupted.
+    diverged, 4 results could not be written, 75 stopped with a checkpoint, 130 interrupted.
 
     An InputError is told in one sentence on standard error.
     """

@@ -11,6 +11,8 @@ import pytest
 import tomli_w
 from commands import dry_rows, finish, rows, small, start, write
 
+from mpidec.checkpoint import Checkpoint
+from mpidec.config import parse
 from mpidec.mpi import launcher
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +95,8 @@ def test_the_experiment_file(tmp_path):
 
 
 def test_the_sweep_file(tmp_path):
-    experiment, sweep = (block for language, block in BLOCKS if language == "toml")
+    experiment, checkpoint, sweep = (block for language, block in BLOCKS if language == "toml")
+    assert parse(tomllib.loads(experiment + checkpoint), tmp_path).checkpoint == Checkpoint(minutes=10, keep=2)
     (tmp_path / "quickstart.toml").write_text(experiment)
     (tmp_path / "readme.toml").write_text(sweep)
     done = finish(start([sys.executable, "-m", "mpidec", "sweep", "readme.toml", "--list"], tmp_path))

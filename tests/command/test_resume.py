@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,7 @@ def test_a_second_sigterm_and_ctrl_c_end_it_at_once(tmp_path):
         assert finish(process, 30).returncode == 130
         assert wait_for(lambda: inside(tmp_path) == [], 10)
         assert not list((tmp_path / "out").glob("checkpoints/*.json"))
+        shutil.rmtree(tmp_path / "out")
 
 
 # -- what goes on, and what is refused --------------------------------------------------------------------------------
