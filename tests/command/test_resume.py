@@ -286,3 +286,19 @@ def test_a_folder_for_checkpoints_that_cannot_be_is_refused_before_the_first_mes
     file = write(tmp_path, small(checkpoint={"every": 3, "folder": "file/x"}))
     assert_one_sentence(mpidec("run", file, "--out", "out", cwd=tmp_path), 2, "cannot keep checkpoints in", "file/x")
     assert not (tmp_path / "out" / "trace.csv").exists()
+
+
+def test_a_sweep_goes_on_with_a_run_that_keeps_checkpoints(slow_whole, tmp_path):
+    slow(tmp_path, 0.02)
+    write(tmp_path, {"name": "s", "experiment": "small.toml", "seeds": [1]}, "sweep.toml")
+    command = [sys.executable, "-m", "mpidec", "sweep", "sweep.toml", "--out", "."]
+    process = start(command, tmp_path)
+    trace = tmp_path / "seed=1" / "trace.csv"
+    assert wait_for(lambda: trace.exists() and trace.read_text().count("\n") > 5)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process, 60).returncode == 130
+    assert list((tmp_path / "seed=1").glob("checkpoints/*.json"))
+    done = finish(start(command, tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same(tmp_path / "seed=1", slow_whole)
+    assert len(json.loads((tmp_path / "seed=1" / "run.json").read_text())["starts"]) == 2
