@@ -24,6 +24,7 @@ from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import InputError
 from mpidec.mpi import launcher
+from mpidec.resuming import open_again
 from mpidec.run_folder import check_new, now, replace
 
 INTERRUPTED = 130
@@ -43,6 +44,8 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     out: Path | None = arguments.out
     if out is not None and not arguments.resume:
         check_new(out)
+    elif out is not None and (opened := open_again(out, experiment.resolved, library_bytes)) is not None:
+        opened.settings.close()  # rank 0 will hold it
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
         handover = Handover(Path(scratch))

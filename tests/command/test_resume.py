@@ -217,6 +217,8 @@ def test_other_settings_are_refused_and_told(stopped):
     }.items():
         done = mpidec("run", file, "--out", "out", "--resume", "--set", setting, cwd=folder)
         assert_one_sentence(done, 2, "other settings", *words)
+    done = under_mpirun(3, "run", file, "--out", "out", "--resume", "--set", "seed=2", cwd=folder)
+    assert_one_sentence(done, 2, "other settings", "seed: 1 there, 2 wanted")
     assert {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()} == before
     assert_one_sentence(mpidec("run", file, "--out", "out", cwd=folder), 2, "never overwritten")
     assert_one_sentence(mpidec("run", file, "--resume", cwd=folder), 2, "--resume", "--out")
