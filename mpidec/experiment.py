@@ -274,7 +274,7 @@ def run_experiment(
         if solution.outcome.ending == "stopped":
             assert checkpoints is not None
             return Ended(diverged, checkpoints.farewell(method.label, solution.outcome.steps))
-        diverged += record_method(world, recorder, method.label, solution.outcome, solution.meter)
+        diverged += record_method(world, recorder, method.label, solution.algorithm, solution.outcome, solution.meter)
         if checkpoints is not None:
             checkpoints.drop()
     if checkpoints is not None and not left:

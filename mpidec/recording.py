@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mpidec.algorithms import Algorithm
 from mpidec.engine import Meter, Outcome
 from mpidec.errors import RunError
 from mpidec.ledger import LedgerRow
@@ -65,7 +66,9 @@ def record_ledger(world: World, recorder: Recorder | None, label: str, rows: lis
     writing.agree()
 
 
-def record_method(world: World, recorder: Recorder | None, label: str, outcome: Outcome, meter: Meter) -> list[str]:
+def record_method(
+    world: World, recorder: Recorder | None, label: str, algorithm: Algorithm, outcome: Outcome, meter: Meter
+) -> list[str]:
     """Write a method's ledger, end and final arrays; a sentence on what to do where it diverged.
 
     Collective; RunError on all ranks where rank 0 cannot.
@@ -73,7 +76,7 @@ def record_method(world: World, recorder: Recorder | None, label: str, outcome: 
     record_ledger(world, recorder, label, meter.ledger.rows(meter.library))
     writing = _Writing(world, recorder)
     shapes = {name: list(np.shape(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)}
-    diverged = [_divergence(label, outcome)] if outcome.ending == "diverged" else []
+    diverged = [_divergence(label, algorithm, outcome)] if outcome.ending == "diverged" else []
     how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
     how |= {"advice": diverged[0]} if diverged else {}
     final = FinalArrays(recorder.folder if recorder is not None else Path())
@@ -89,8 +92,8 @@ def record_method(world: World, recorder: Recorder | None, label: str, outcome: 
     return diverged
 
 
-def _divergence(label: str, outcome: Outcome) -> str:
-    step_size = getattr(outcome.state, "step_size", None)
+def _divergence(label: str, algorithm: Algorithm, outcome: Outcome) -> str:
+    step_size = getattr(outcome.state, "step_size", getattr(algorithm, "step_size", None))
     if step_size is not None and not np.isfinite(step_size):
         return (
             f"method {label!r}: its initialization found no step size (it came out {float(step_size):g}); see whether "

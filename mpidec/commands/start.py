@@ -44,7 +44,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     out: Path | None = arguments.out
     if out is not None and not arguments.resume:
         check_new(out)
-    elif out is not None and (opened := open_again(out, experiment.resolved, library_bytes)) is not None:
+    elif out is not None and (opened := open_again(out, experiment.resolved, arguments.library_bytes)) is not None:
         opened.settings.close()  # rank 0 will hold it
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
