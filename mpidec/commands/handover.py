@@ -1,11 +1,12 @@
-"""What `mpidec run` and the ranks it starts tell one another, through a scratch folder on the host that both are on."""
+"""What `mpidec run` and the ranks it starts tell one another, through a scratch folder that both see."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from socket import gethostname
 
 VARIABLE = "MPIDEC_HANDOVER"
 _FACTS = "facts.json"
@@ -13,7 +14,7 @@ _FACTS = "facts.json"
 
 @dataclass(frozen=True)
 class Facts:
-    """About the process that started the ranks: what was typed, its number, and the columns of its terminals.
+    """About the process that started the ranks: what was typed, its number and host, and the columns of its terminals.
 
     Columns are None where standard output (`table`) or standard error (`bar`) is no terminal. Ranks cannot look for
     themselves: some launchers give them terminals of their own.
@@ -23,10 +24,11 @@ class Facts:
     pid: int
     table: int | None
     bar: int | None
+    host: str = field(default_factory=gethostname)
 
 
 class Handover:
-    """The scratch folder of one run. Ranks on other hosts have none: only rank 0 answers, which is on this one."""
+    """The scratch folder of one run. Only rank 0 answers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,6 +46,11 @@ class Handover:
     def facts(self) -> Facts:
         """What the ranks were told."""
         return Facts(**json.loads((self.folder / _FACTS).read_text()))
+
+    def starter(self) -> int | None:
+        """The number of the process that started the ranks, where it is on this host."""
+        facts = self.facts()
+        return facts.pid if facts.host == gethostname() else None
 
     def answer(self, name: str, text: str) -> None:
         """Leave a text for the process that started the ranks: whole, or not at all."""

@@ -33,7 +33,7 @@ class Interruption:
         self.recorder: Recorder | None = None
         self.asked = threading.Event()
         self._handover = handover
-        self._starter = handover.facts().pid if handover is not None else None
+        self._starter = handover.starter() if handover is not None else None
         self._keeps: bool | None = None
         self._terminated = self._warned = False
         signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)

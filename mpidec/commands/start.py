@@ -47,7 +47,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     elif out is not None and (opened := open_again(out, experiment.resolved, arguments.library_bytes)) is not None:
         opened.settings.close()  # rank 0 will hold it
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
-    with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
+    with _scratch(found) as scratch:
         handover = Handover(Path(scratch))
         facts = Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
         copy = Path(scratch) / "experiment" / arguments.experiment.name
@@ -80,6 +80,18 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
     print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
     return CRASHED if status in _TAKEN else status
+
+
+def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:
+    """A folder for the handover: under Slurm the ranks are on other hosts, which share the current folder at best."""
+    if found.pmi is None:
+        return tempfile.TemporaryDirectory(prefix="mpidec-")
+    try:
+        return tempfile.TemporaryDirectory(prefix=".mpidec-", dir=Path.cwd())
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {Path.cwd()}: {error.strerror}; start from a folder that all nodes of the job share"
+        ) from None
 
 
 def _columns(stream: IO[str] | None) -> int | None:

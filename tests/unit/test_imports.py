@@ -18,7 +18,7 @@ LAYERS = [
     {"predict", "engine"},
     {"run_folder", "checkpoint"},
     {"recorder", "resuming", "reader", "screen", "plots", "config", "overrides", "recording", "experiment"},
-    {"html", "sweep"},
+    {"html", "sweep", "slurm"},
     {"claim"},
     {"commands"},
     {"cli"},

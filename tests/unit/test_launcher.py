@@ -29,6 +29,11 @@ def program(folder, name, says):
     return path
 
 
+@pytest.fixture(autouse=True)
+def outside_of_slurm(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+
 def test_a_launcher_of_another_family_is_passed_over(tmp_path, monkeypatch):
     wrong, right = tmp_path / "wrong", tmp_path / "right"
     wrong.mkdir()
@@ -89,3 +94,24 @@ def test_who_promised_how_many_ranks(environment, expected, monkeypatch):
         launcher.check_promise(expected[1])
         with pytest.raises(InputError, match=f"promised {expected[1]} ranks"):
             launcher.check_promise(1)
+
+
+@pytest.mark.parametrize(("family", "pmi"), [("openmpi", "pmix"), ("mpich", "pmi2"), ("intel", "pmi2")])
+def test_in_a_slurm_job_srun_starts_the_ranks_with_the_pmi_of_the_library(family, pmi, tmp_path, monkeypatch):
+    monkeypatch.delenv(launcher.LAUNCHER_VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_NTASKS", "6")
+    with pytest.raises(InputError, match="Slurm job 7, but there is no srun on the PATH"):
+        launcher.find_launcher(family)
+    srun = program(tmp_path, "srun", "slurm 22.05")
+    found = launcher.find_launcher(family)
+    assert found == launcher.Launcher(srun, family, pmi)
+    assert launcher.command(found, 6, ["x"]) == [str(srun), "--ntasks=6", f"--mpi={pmi}", "--kill-on-bad-exit=1", "x"]
+    assert "OMPI_ALLOW_RUN_AS_ROOT" not in launcher.environment(found, 6)
+    with pytest.raises(InputError, match=r"for 7 ranks .* granted 6 tasks .* --ntasks=7, or give -n 6"):
+        launcher.command(found, 7, ["x"])
+    with pytest.raises(InputError, match="--mpi this MPI library wants"):
+        launcher.find_launcher("unknown")
+    monkeypatch.setenv(launcher.LAUNCHER_VARIABLE, str(program(tmp_path, "mine", "mpirun (Open MPI) 5.0.11")))
+    assert launcher.find_launcher("openmpi").pmi is None

@@ -1,0 +1,1 @@
+"""Slurm: batch scripts, their submission, and what has become of the jobs."""

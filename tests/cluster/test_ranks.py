@@ -1,0 +1,94 @@
+"""Ranks on the nodes of a Slurm job: started by `mpidec run` in a batch job, by srun itself, and by srun with the wrong PMI."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from commands import assert_one_sentence, mpidec, rows, small, write
+from slurm_cluster import PYTHON, SCRIPTS
+
+from mpidec.mpi import launcher
+
+FAMILY = launcher.family(launcher.library_version())
+PMI = {"openmpi": "pmix", "mpich": "pmi2"}[FAMILY]
+OTHER = {"openmpi": "pmi2", "mpich": "none"}[FAMILY]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The same experiment run without Slurm: its folder, and the experiment's file."""
+    folder = tmp_path_factory.mktemp("alone")
+    experiment = write(folder, small(ranks=6))
+    done = mpidec("run", experiment, "--out", "run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", experiment
+
+
+def same_results(one, other):
+    """Final arrays bit for bit, and the ledger but for what only the hosts decide."""
+    with np.load(one / "final.npz") as a, np.load(other / "final.npz") as b:
+        assert a.files == b.files
+        for name in a.files:
+            assert a[name].tobytes() == b[name].tobytes()
+    ledgers = [[{k: v for k, v in row.items() if k != "same_host"} for row in rows(p / "ledger.csv")] for p in (one, other)]
+    charged = [[row for row in ledger if row["method"] != "(set-up)"] for ledger in ledgers]
+    assert charged[0] == charged[1]
+    assert sum(int(row["bytes"]) for row in charged[0]) > 0
+
+
+def test_a_batch_job_starts_its_ranks_on_all_its_nodes(cluster, alone, tmp_path):
+    reference, experiment = alone
+    job = cluster.submit("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", experiment, "--out=run", cwd=tmp_path)
+    cluster.wait(job)
+    log = (tmp_path / f"mpidec-{job}.log").read_text()
+    assert "6 nodes, run" in log, log
+    same_results(reference, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+    assert not list(tmp_path.glob(".mpidec-*")), "the handover's folder stayed"
+
+
+def test_srun_starts_ranks_itself(cluster, alone, tmp_path):
+    reference, experiment = alone
+    command = ["srun", "--nodes=3", "--ntasks=6", f"--mpi={PMI}", PYTHON, "-m", "mpidec", "run"]
+    done = cluster.call(*command, experiment, "--out=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    same_results(reference, tmp_path / "run")
+
+
+@pytest.mark.parametrize("pmi", sorted({OTHER, "none"}))
+def test_a_pmi_that_makes_worlds_of_one_rank_is_refused(cluster, alone, tmp_path, pmi):
+    done = cluster.call(
+        "srun", "--nodes=3", "--ntasks=6", f"--mpi={pmi}", PYTHON, "-m", "mpidec", "run", alone[1], "--out=run", cwd=tmp_path
+    )
+    assert_one_sentence(done, 2, "promised 6 ranks", "MPI sees 1", "--mpi=pmix for Open MPI", "--mpi=pmi2 for MPICH")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fewer_tasks_than_ranks_are_refused(cluster, alone, tmp_path):
+    job = cluster.submit("--ntasks=4", SCRIPTS / "run.sbatch", alone[1], "--out=run", cwd=tmp_path)
+    cluster.wait(job, "FAILED")
+    log = (tmp_path / f"mpidec-{job}.log").read_text()
+    assert log.splitlines() == [
+        "mpidec: the experiment is for 6 ranks and the Slurm job was granted 4 tasks (SLURM_NTASKS): submit it with "
+        "--ntasks=6, or give -n 4"
+    ]
+    done = cluster.call("srun", "--ntasks=4", f"--mpi={PMI}", PYTHON, "-m", "mpidec", "run", alone[1], cwd=tmp_path)
+    assert_one_sentence(done, 2, "for 6 ranks and MPI was started with 4", "-n 4")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "runs").exists()
+
+
+def test_a_rank_that_dies_ends_the_job_at_once(cluster, tmp_path):
+    (tmp_path / "dying.py").write_text(
+        "import os, signal\nfrom dataclasses import dataclass\nfrom mpidec.algorithms.dif_altgdmin import DifAltGDmin\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Dying(DifAltGDmin):\n"
+        "    def step(self, net, problem, state, k):\n"
+        "        if k == 5 and net.rank == 3:\n            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().step(net, problem, state, k)\n"
+    )
+    experiment = write(tmp_path, small(ranks=6, method=[{"algorithm": "dying.py:Dying", "rounds": 2, "iterations": 20}]))
+    job = cluster.submit("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", experiment, "--out=run", cwd=tmp_path)
+    cluster.wait(job, "FAILED", seconds=60)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["status"] == "failed" and "ended with status" in about["reason"]
