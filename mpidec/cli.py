@@ -16,6 +16,8 @@ VERBS = {
     "run": "run",
     "sweep": "sweep",
     "claim": "claim",
+    "submit": "submit",
+    "status": "status",
     "report": "report",
     "topology": "topology",
     "list": "listing",

@@ -36,6 +36,11 @@ class Traffic:
     steps: tuple[Steps, ...]
 
     @property
+    def rounds(self) -> int:
+        """Exchanges that one of them takes part in, initialization included."""
+        return self.init.rounds + sum(s.count * s.each.rounds for s in self.steps)
+
+    @property
     def messages(self) -> int:
         """Messages that one of them sends in all."""
         return self.init.messages + sum(s.count * s.each.messages for s in self.steps)

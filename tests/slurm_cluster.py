@@ -75,7 +75,7 @@ class Cluster:
             "SLURM_CONF": str(folder / "slurm.conf"),
             "PATH": _PATH,  # with this Python first, as an activated environment has it
             "OMPI_MCA_mpi_yield_when_idle": "1",
-            "OMPI_MCA_btl": "self,sm,tcp",
+            "OMPI_MCA_btl": "self,tcp",
             "OMPI_MCA_pml": "ob1",
         }
 

@@ -132,7 +132,6 @@ def seconds(experiment: Experiment) -> float:
 
     def one(method: Method) -> float:
         traffic = predict(method.algorithm.bind(facts), problem, facts, {facts.degree_max: nodes}, method.iterations)[0]
-        rounds = traffic.init.rounds + sum(steps.count * steps.each.rounds for steps in traffic.steps)
-        return nodes * (_ROUND * rounds + _ITERATION * method.iterations)
+        return nodes * (_ROUND * traffic.rounds + _ITERATION * method.iterations)
 
     return _START + _RANK * nodes + math.fsum(one(method) for method in experiment.methods)

@@ -30,6 +30,7 @@ def show(experiment: Experiment) -> int:
         assert graph is not None
         degrees = {int(d): int((graph.degrees == d).sum()) for d in set(graph.degrees.tolist())}
     experiment.problem.check(n)
+    experiment.problem.check_memory(n)
     problem = experiment.problem.rehearsal()
 
     check_methods(experiment, problem, facts)

@@ -41,6 +41,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     """
     experiment.topology.check(experiment.ranks)
     experiment.problem.check(experiment.ranks)
+    experiment.problem.check_memory(experiment.ranks)
     out: Path | None = arguments.out
     if out is not None and not arguments.resume:
         check_new(out)

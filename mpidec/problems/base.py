@@ -189,6 +189,20 @@ class ProblemSpec(ABC):
         """Look at settings and file headers only; raises InputError for what cannot run on `nodes` nodes."""
         del nodes
 
+    def share_nbytes(self, nodes: int) -> int | None:
+        """Bytes of the largest node's data on `nodes` nodes, known without the data; None where a problem does not tell."""
+        del nodes
+        return None
+
+    def check_memory(self, nodes: int) -> None:
+        """Raise InputError where one node's data alone are larger than this machine's memory."""
+        there, needed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), self.share_nbytes(nodes) or 0
+        if needed > there:
+            raise InputError(
+                f"problem: the data of one node need {needed / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
+                "use more ranks on more machines, or fewer and smaller samples or tasks"
+            )
+
     def public(self, seed: int, nodes: int) -> Any:
         """Something small that every node may know, computed on rank 0 only and sent to all; None unless overridden."""
         del seed, nodes  # nothing is public
@@ -213,14 +227,4 @@ def check_sizes(d: int, tasks: int, rank: int, samples: int) -> None:
         raise InputError(
             f"problem: {samples} samples a task cannot determine rank = {rank} coefficients; "
             f"give at least {rank} samples a task or a smaller rank"
-        )
-
-
-def check_memory(nbytes: int) -> None:
-    """Raise InputError where one node's data alone are larger than this machine's memory."""
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if nbytes > there:
-        raise InputError(
-            f"problem: the data of one node need {nbytes / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
-            "use more ranks on more machines, or fewer and smaller samples or tasks"
         )

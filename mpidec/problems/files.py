@@ -39,6 +39,11 @@ class Files(Partitioned):
         check_sizes(d, tasks, self.rank, samples)
         self._truth_map(d)
 
+    def share_nbytes(self, nodes: int) -> int:
+        """See `ProblemSpec.share_nbytes`; reads headers."""
+        tasks, samples, d = self._sizes()
+        return 8 * len(self.own_tasks(tasks, nodes, 0)) * samples * (d + 1)
+
     def load(self, node: int, nodes: int, seed: int, public: Any) -> MultitaskRegression:
         """Map the files and look through the node's own tasks; raises InputError for NaN and Inf, naming the task."""
         self.check(nodes)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, final
 import numpy as np
 
 from mpidec.options import Meta
-from mpidec.problems.base import Array, Constants, ProblemSpec, Vector, check_memory
+from mpidec.problems.base import Array, Constants, ProblemSpec, Vector
 from mpidec.seeding import generator
 
 
@@ -88,9 +88,10 @@ class Synthetic(ProblemSpec):
     def part(self, seed: int, node: int, common: Any) -> tuple[Array, Array]:
         """A_i (d, d) and the minimizer x# + delta_i (d,) of a node."""
 
-    def check(self, nodes: int) -> None:
-        """Raises InputError where a few (d, d) matrices exceed the memory."""
-        check_memory(8 * 4 * self.d**2)
+    def share_nbytes(self, nodes: int) -> int:
+        """See `ProblemSpec.share_nbytes`: a few (d, d) matrices."""
+        del nodes  # every node has its own
+        return 8 * 4 * self.d**2
 
     def public(self, seed: int, nodes: int) -> Whole:
         """Optimum and constants, by two passes over the nodes' parts: rank 0 never holds more than one of them.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.options import Meta
-from mpidec.problems.base import Array, Vector, check_memory
+from mpidec.problems.base import Array, Vector
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.problems.labeled import Labeled, Labels, digits, fashion_mnist, sample_files
 from mpidec.problems.optimum import Optimum, batches, find_optimum, softmax_loss
@@ -127,7 +127,11 @@ class Logistic(SampleSplit):
         """Look at the files, which puts them into the cache; raises InputError for what cannot run on `nodes` nodes."""
         data = self.data()
         self.check_shares(len(data.X), nodes, self.batch)
-        check_memory(len(data.X) // nodes * (data.X.shape[1] + 1) * np.dtype(self.dtype).itemsize)
+
+    def share_nbytes(self, nodes: int) -> int:
+        """See `ProblemSpec.share_nbytes`; reads headers once the files are in the cache."""
+        X = self.data().X
+        return len(X) // nodes * (X.shape[1] + 1) * np.dtype(self.dtype).itemsize
 
     def public(self, seed: int, nodes: int) -> Public:
         """Deal the samples; find the optimum, or read it from the cache."""

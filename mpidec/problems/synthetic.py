@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mpidec.options import Meta
-from mpidec.problems.base import check_memory, check_sizes
+from mpidec.problems.base import check_sizes
 from mpidec.problems.multitask import MultitaskRegression, stand_in
 from mpidec.problems.partition import Partitioned
 from mpidec.seeding import generator
@@ -33,14 +33,18 @@ class Synthetic(Partitioned):
 
     def check(self, nodes: int) -> None:
         """See `ProblemSpec.check`."""
-        largest = len(self.own_tasks(self.tasks, nodes, 0))
+        self.own_tasks(self.tasks, nodes, 0)
         for rank in (self.rank, self.true_rank or self.rank):
             check_sizes(self.d, self.tasks, rank, self.samples)
-        check_memory(8 * largest * self.samples * (self.d + 1))
+
+    def share_nbytes(self, nodes: int) -> int:
+        """See `ProblemSpec.share_nbytes`."""
+        return 8 * len(self.own_tasks(self.tasks, nodes, 0)) * self.samples * (self.d + 1)
 
     def load(self, node: int, nodes: int, seed: int, public: Any) -> MultitaskRegression:
         """Draw the node's tasks straight into its arrays."""
         self.check(nodes)
+        self.check_memory(nodes)
         own = self.own_tasks(self.tasks, nodes, node)
         true_rank = self.true_rank or self.rank
         truth = np.linalg.qr(generator(seed, "subspace").standard_normal((self.d, true_rank)))[0]

@@ -59,11 +59,16 @@ def _methods(run: Run, out: Path) -> list[Row]:
     """Method, ending and the last row of the trace for each method that the run has come to."""
     folder = run.folder(out)
     try:
-        last = _last_rows(folder / "trace.csv", (folder / "trace.csv").stat().st_mtime_ns)
+        last = last_rows(folder / "trace.csv")
     except FileNotFoundError:
         return []
     endings = run_json(folder).get("methods", {})
     return [{"method": m, "ending": endings.get(m, {}).get("ending", ""), **row} for m, row in last.items()]
+
+
+def last_rows(trace: Path) -> dict[str, dict[str, str]]:
+    """The last whole row of a trace.csv by method, values as text, the newest method last."""
+    return _last_rows(trace, trace.stat().st_mtime_ns)
 
 
 @cache
@@ -74,4 +79,4 @@ def _last_rows(trace: Path, changed: int) -> dict[str, dict[str, str]]:
     whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left a part of a line
     # and a host that lost its power lines of nothing
     rows = [row for row in csv.DictReader(io.StringIO(whole)) if row.get("method") and None not in row]
-    return {row.pop("method"): row for row in rows}
+    return {row["method"]: {name: value for name, value in row.items() if name != "method"} for row in rows}

@@ -90,5 +90,7 @@ def test_a_rank_that_dies_ends_the_job_at_once(cluster, tmp_path):
     experiment = write(tmp_path, small(ranks=6, method=[{"algorithm": "dying.py:Dying", "rounds": 2, "iterations": 20}]))
     job = cluster.submit("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", experiment, "--out=run", cwd=tmp_path)
     cluster.wait(job, "FAILED", seconds=60)
+    log = (tmp_path / f"mpidec-{job}.log").read_text()
+    assert (tmp_path / "run").is_dir(), log
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["status"] == "failed" and "ended with status" in about["reason"]

@@ -1,0 +1,133 @@
+"""mpidec submit and mpidec status against a real Slurm: a run, an array, and jobs that end before they should."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import tomli_w
+from commands import assert_one_sentence, mpidec, rows, small, write
+
+LONG = [{"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 10**6}]
+
+
+def submit(cluster, folder, *arguments):
+    """mpidec submit; the job's number."""
+    done = cluster.mpidec("submit", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("job "), done.stdout
+    return done.stdout.split()[1].rstrip(":")
+
+
+def status(cluster, folder, job):
+    """The line of a job in mpidec status, by column."""
+    done = cluster.mpidec("status", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    names = head.split()
+    starts = [*(head.index(name) for name in names), None]
+    cells = [{n: line[a:b].strip() for n, a, b in zip(names, starts, starts[1:], strict=False)} for line in lines]
+    return next(each for each in cells if each["job"] == job)
+
+
+def until(true, what, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def under_way(cluster, folder, name, *arguments):
+    """Submit a run that would take hours, and wait until it has observed something; the job's number and run folder."""
+    experiment = write(folder, small(ranks=6, method=LONG))
+    job = submit(cluster, folder, experiment, "--nodes=3", f"--out=runs/{name}", *arguments)
+    trace = folder / "runs" / name / "trace.csv"
+    until(lambda: trace.exists() and len(trace.read_text().splitlines()) > 2, "no observation")
+    return job, folder / "runs" / name
+
+
+def test_a_run_is_submitted_and_told_of(cluster, tmp_path):
+    (folder := tmp_path / "a b%j").mkdir()  # both mean something to Slurm
+    experiment = write(folder, small(ranks=3))
+    job = submit(cluster, folder, experiment, "--nodes=3", "--ntasks=6", "--time=5", "--partition=all", "--out=runs/one")
+    write(folder, small(ranks=4))  # what was submitted stays as it was
+    cluster.wait(job)
+    assert "6 nodes" in (folder / "runs" / "one.job" / "job.log").read_text()
+    last = rows(folder / "runs" / "one" / "trace.csv")[-1]
+    told = status(cluster, folder, job)
+    assert (told["state"], told["step"], told["left"]) == ("finished", "dif_altgdmin 20/20", "")
+    name, error = told["error"].split()
+    assert float(error) == pytest.approx(float(last[name]), rel=5e-3)
+    again = cluster.mpidec("submit", experiment, "--time=5", "--out=runs/one", cwd=folder)
+    assert_one_sentence(again, 2, "runs/one exists")
+
+
+def test_the_runs_of_a_sweep_are_tasks_of_an_array(cluster, tmp_path):
+    write(tmp_path, small(ranks=2))
+    sweep = {"name": "sizes", "experiment": "small.toml", "seeds": 1, "vary": [{"ranks": [2, 3, 4]}]}
+    (tmp_path / "sizes.toml").write_text(tomli_w.dumps(sweep))
+    job = submit(cluster, tmp_path, "sizes.toml", "--array", "--nodes=2", "--time=5")
+    until(lambda: {cluster.state(f"{job}_{i}") for i in range(3)} == {"COMPLETED"}, "the array goes on", 90)
+    found = {row["ranks"]: row for row in rows(tmp_path / "runs" / "sizes" / "runs.csv")}
+    assert {n: row["status"] for n, row in found.items()} == {"2": "finished", "3": "finished", "4": "finished"}
+    layouts = [json.loads((tmp_path / "runs" / "sizes" / row["run"] / "run.json").read_text()) for row in found.values()]
+    assert [about["ranks"] for about in layouts] == [2, 3, 4]
+    assert status(cluster, tmp_path, f"{job}_1")["step"] == "dif_altgdmin 20/20"
+
+
+def test_a_cancelled_job_ends_in_order(cluster, tmp_path):
+    job, run = under_way(cluster, tmp_path, "long", "--time=7")
+    told = status(cluster, tmp_path, job)
+    assert (told["state"], told["step"].split("/")[1]) == ("running", "1000000")
+    minutes, seconds = map(int, told["left"].split(":"))
+    assert 5 * 60 < 60 * minutes + seconds <= 7 * 60
+    cluster.out("scancel", job)
+    until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "run.json says it runs")
+    cluster.wait(job, "CANCELLED")
+    assert status(cluster, tmp_path, job)["state"] == "cancelled"
+
+
+def test_the_signal_before_the_time_limit_ends_the_run_in_order(cluster, tmp_path):
+    """Slurm looks at time limits twice a minute: of one minute, the signal 59 s before its end comes within half of one."""
+    job, run = under_way(cluster, tmp_path, "long", "--time=1", "--sbatch=--signal=B:TERM@59")
+    until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "no signal came", 60)
+    cluster.wait(job, "FAILED")  # by its own status, not by the limit
+    about = json.loads((run / "run.json").read_text())
+    assert about["end"] is not None
+    assert status(cluster, tmp_path, job)["state"] == "interrupted"
+
+
+def test_a_node_that_goes_down_fails_the_job(cluster, tmp_path):
+    job, _ = under_way(cluster, tmp_path, "long", "--time=5")
+    down = cluster.out("squeue", "--noheader", f"--jobs={job}", "--format=%N")
+    assert down == "n[1-3]"
+    cluster.out("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    try:
+        cluster.wait(job, "NODE_FAIL", seconds=60)
+        assert status(cluster, tmp_path, job)["state"] == "node_fail"
+    finally:
+        until(lambda: cluster.out("sinfo", "--noheader", "--format=%t") == "idle", "a node stays away")
+
+
+def test_sbatch_s_reason_is_passed_on_and_nothing_stays(cluster, tmp_path):
+    experiment = write(tmp_path, small())
+    done = cluster.mpidec("submit", experiment, "--time=5", "--sbatch=--nodelist=n9", "--out=run", cwd=tmp_path)
+    assert_one_sentence(done, 2, "the submission was rejected: sbatch: error:", "Invalid node name")
+    done = cluster.mpidec("submit", experiment, "--time=5", "--partition=gpu", "--out=run", cwd=tmp_path)
+    assert_one_sentence(done, 2, "--partition: Slurm knows no 'gpu'")
+    # 6 ranks on one node of 4000 MB: 600 tasks of 1000 samples of 1000 features are 4.5 GiB, on three nodes 1.5
+    large = write(tmp_path, small(ranks=6, problem={"d": 1000, "tasks": 600, "samples": 1000}))
+    done = cluster.mpidec("submit", large, "--time=5", "--nodes=1", "--out=run", cwd=tmp_path)
+    assert_one_sentence(done, 2, "GiB for its ranks and their data", "have 3.91 GiB", "more --nodes")
+    fits = cluster.mpidec("submit", large, "--time=5", "--nodes=3", "--dry-run", cwd=tmp_path)
+    assert fits.returncode == 0 and "#SBATCH --ntasks-per-node=2" in fits.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_without_slurm_there_is_one_sentence(tmp_path):
+    experiment = write(tmp_path, small())
+    (tmp_path / "runs").mkdir()
+    for arguments in (["submit", experiment, "--time=5"], ["status"]):
+        done = mpidec(*arguments, cwd=tmp_path, PATH=str(tmp_path))
+        assert_one_sentence(done, 2, "there is no", "on the PATH", "its module is not loaded")
