@@ -26,7 +26,7 @@ from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
 from mpidec.options import build
 from mpidec.problems import ProblemSpec
 from mpidec.recorder import Recorder
-from mpidec.recording import record_graph, record_ledger, record_method
+from mpidec.recording import in_words, record_graph, record_ledger, record_method
 from mpidec.resuming import Opened, open_again
 from mpidec.run_folder import SET_UP
 
@@ -224,7 +224,8 @@ def run_experiment(
             return None
         more = {
             "name": experiment.name,
-            "hosts": hosts,
+            "hosts": {name: len(ranks) for name, ranks in (hosts or {}).items()},
+            "layout": {name: in_words(ranks) for name, ranks in (hosts or {}).items()},
             "graph": {**asdict(graph.facts), "gap": graph.facts.gap},
             "references": references,
             "problem": getattr(problem, "notes", {}),

@@ -132,6 +132,14 @@ class Ledger:
             received_bytes += modeled[3]
         return Totals(rounds, messages, nbytes, received, received_bytes)
 
+    def bytes_between_hosts(self, *accounts: Account) -> int:
+        """Counted bytes that went to ranks on other hosts, on the given accounts; collectives have no receivers to count."""
+        sent = 0
+        for channel in self._channels:
+            away = sum(peer not in self._local for peer in channel.destinations)
+            sent += away * sum(channel.books[account][1] for account in accounts)
+        return sent
+
     def rows(self, library: Library | None = None) -> list[LedgerRow]:
         """One row an account and neighbor with any traffic, accounts in order, neighbors ascending.
 

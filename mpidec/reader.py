@@ -32,11 +32,12 @@ _AGAIN = "the run was cut off or the file was not copied whole: copy it again, o
 
 @dataclass(frozen=True)
 class Ending:
-    """How a method ended: the steps it took, and the first at which an estimate was not finite."""
+    """How a method ended: its steps, the first at which an estimate was not finite, and counted bytes between hosts."""
 
     ending: str
     steps: int
     bad_step: int | None
+    bytes_between_hosts: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,13 @@ from mpidec.errors import RunError
 from mpidec.ledger import LedgerRow
 from mpidec.mpi.world import World
 from mpidec.recorder import FinalArrays, Recorder
+
+
+def in_words(ranks: Sequence[int]) -> str:
+    """Ascending ranks as 0-3,8: how run.json tells which ones each host has."""
+    starts = [i for i, rank in enumerate(ranks) if i == 0 or rank != ranks[i - 1] + 1]
+    spans = [(ranks[a], ranks[b - 1]) for a, b in zip(starts, [*starts[1:], len(ranks)], strict=True)]
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 class _Writing:
@@ -77,8 +84,9 @@ def record_method(
     writing = _Writing(world, recorder)
     shapes = {name: list(np.shape(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)}
     diverged = [_divergence(label, algorithm, outcome)] if outcome.ending == "diverged" else []
+    between = int(world.total(meter.ledger.bytes_between_hosts("init", "iterate")))
     how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
-    how |= {"advice": diverged[0]} if diverged else {}
+    how |= {"bytes_between_hosts": between, **({"advice": diverged[0]} if diverged else {})}
     final = FinalArrays(recorder.folder if recorder is not None else Path())
     for name, part in zip(outcome.state._fields, outcome.state, strict=True):
         x = np.asarray(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -73,7 +74,8 @@ def print_table(folder: Path, columns: int | None) -> None:
     """
     about, trace = read_about(folder), read_trace(folder)
     modeled = {method for method, traffic in read_traffic(folder).items() if traffic.collective}
-    names, rows = _closing_rows(trace, modeled)
+    between = {label: own.bytes_between_hosts for label, own in about.methods.items()} if len(about.hosts) > 1 else None
+    names, rows = _closing_rows(trace, modeled, between)
     # some launchers give a rank a terminal of its own, of no known width: what counts is the user's
     console = Console(
         force_terminal=columns is not None,
@@ -104,12 +106,17 @@ def print_table(folder: Path, columns: int | None) -> None:
         console.print(f"{name.replace('_', ' ')}: {shown}")
 
 
-def _closing_rows(trace: Trace, modeled: set[str]) -> tuple[list[str], list[list[str]]]:
-    """The closing table's columns and cells, from each method's last observation."""
+def _closing_rows(trace: Trace, modeled: set[str], between: Mapping[str, int] | None) -> tuple[list[str], list[list[str]]]:
+    """The closing table's columns and cells, from each method's last observation; bytes between hosts where there are some."""
     newest = next(iter(trace.values()))[-1]
     shown, library = leading(newest), "library_bytes_max" in newest
     names = ["method", "iterations", *(f"final\n{n.replace('_', ' ')}" for n in shown), "rounds", "bytes of the\nbusiest node"]
-    names += ["bytes\nin all", *(["library's count\nin all"] if library else []), "seconds"]
+    names += [
+        "bytes\nin all",
+        *(["bytes\nbetween hosts"] if between is not None else []),
+        *(["library's count\nin all"] if library else []),
+        "seconds",
+    ]
     rows = []
     for label, observed in trace.items():
         last = observed[-1]
@@ -117,6 +124,8 @@ def _closing_rows(trace: Trace, modeled: set[str]) -> tuple[list[str], list[list
         cells = [label, f"{last['step']:.0f}"]
         cells += [METRICS[n].shown(last[n]) for n in shown]
         cells += [f"{last['rounds']:.0f}", f"{mark}{last['bytes_max']:,.0f}", f"{mark}{last['bytes_total']:,.0f}"]
+        if between is not None:
+            cells.append("" if label in modeled else f"{between.get(label, 0):,}")
         cells += [f"{last['library_bytes_total']:,.0f}"] if library else []
         rows.append([*cells, f"{last['seconds']:.2f}"])
     return names, rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -185,6 +186,16 @@ def sharing_cores() -> dict[str, str]:
     It would bind the ranks of each run to the same first cores, and have those that wait spin where others want to work.
     """
     return {"PRTE_MCA_hwloc_default_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1"}
+
+
+def host_name() -> str:
+    """The name of this process's host, with Slurm's name for it where that is another.
+
+    Several slurmd on one machine are as many hosts to Slurm, and to what tests it; a launcher that carries one rank's
+    variables to all others does no harm, since the machines' own names still differ.
+    """
+    own, node = socket.gethostname(), os.environ.get("SLURMD_NODENAME")
+    return own if node is None or node in (own, own.partition(".")[0]) else f"{own}/{node}"
 
 
 def promised() -> tuple[str, int] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from time import sleep
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mpidec.errors import AgreedError, InputError
 from mpidec.ledger import Ledger
+from mpidec.mpi.launcher import host_name
 from mpidec.mpi.transport import GraphTransport, MPIReducer
 
 _NAP = 0.002  # seconds between two looks
@@ -52,13 +53,11 @@ class World:
             self.close()
 
     def _ranks_on_this_host(self) -> frozenset[int]:
-        host = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
-        here, everywhere = host.Get_group(), self._comm.Get_group()
-        local = here.Translate_ranks(list(range(host.size)), everywhere)
-        here.Free()
-        everywhere.Free()
-        host.Free()
-        return frozenset(int(r) for r in local)
+        # by name: Open MPI's Split_type takes ranks that srun put on one host for ranks of several
+        own = np.frombuffer(blake2b(host_name().encode(), digest_size=8).digest(), np.int64)
+        all_of_them = np.empty(self.size, np.int64)
+        self._comm.Allgather(own, all_of_them)
+        return frozenset(np.flatnonzero(all_of_them == own[0]).tolist())
 
     # -- agreement ------------------------------------------------------------------------------------------------
 
@@ -181,10 +180,10 @@ class World:
 
     # -- about the world ------------------------------------------------------------------------------------------
 
-    def hosts(self) -> dict[str, int] | None:
-        """Ranks on each host, at rank 0; None elsewhere."""
-        found: dict[str, int] = {}
-        self.stream(socket.gethostname(), lambda _, name: found.update({name: found.get(name, 0) + 1}))
+    def hosts(self) -> dict[str, list[int]] | None:
+        """The ranks on each host, at rank 0; None elsewhere."""
+        found: dict[str, list[int]] = {}
+        self.stream(host_name(), lambda rank, name: found.setdefault(name, []).append(rank))
         return found if self.rank == 0 else None
 
     @staticmethod

@@ -49,6 +49,23 @@ def test_a_batch_job_starts_its_ranks_on_all_its_nodes(cluster, alone, tmp_path)
     assert not list(tmp_path.glob(".mpidec-*")), "the handover's folder stayed"
 
 
+def test_the_layout_is_told_and_bytes_between_hosts_are_counted(cluster, alone, tmp_path):
+    """Two ranks a host on a ring of 6: of each rank's two neighbors one is on its host, so half of the bytes stay there."""
+    job = cluster.submit("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", alone[1], "--out=run", cwd=tmp_path)
+    cluster.wait(job)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert sorted(about["layout"].values()) == ["0-1", "2-3", "4-5"]
+    assert {name.rpartition("/")[2] for name in about["layout"]} == {"n1", "n2", "n3"}
+    host = {rank: rank // 2 for rank in range(6)}
+    links = [row for row in rows(tmp_path / "run" / "ledger.csv") if row["method"] != "(set-up)" and row["basis"] == "counted"]
+    for row in links:
+        assert (row["same_host"] == "1") == (host[int(row["rank"])] == host[int(row["neighbor"])])
+    charged = [row for row in links if row["account"] in ("init", "iterate")]
+    total = sum(int(row["bytes"]) for row in charged)
+    assert about["methods"]["dif_altgdmin"]["bytes_between_hosts"] == total // 2 > 0
+    assert f"{total // 2:,}" in (tmp_path / f"mpidec-{job}.log").read_text()
+
+
 def test_srun_starts_ranks_itself(cluster, alone, tmp_path):
     reference, experiment = alone
     command = ["srun", "--nodes=3", "--ntasks=6", f"--mpi={PMI}", PYTHON, "-m", "mpidec", "run"]
