@@ -49,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
         help="record Open MPI's own byte counts beside the ledger (slower start)",
     )
     parser.add_argument("--no-picture", action="store_true", help="draw nothing at the end; mpidec report draws it later")
+    parser.add_argument("--place", action="store_true", help="in a Slurm job: neighbors on the same host where they can be")
     parser.set_defaults(main=main)
 
 

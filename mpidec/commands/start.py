@@ -64,6 +64,8 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
         program += ["--resume"] if arguments.resume else []
         command = launcher.command(found, experiment.ranks, [*program, "--", str(copy)], arguments.library_bytes)
         environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
+        if arguments.place:
+            environment |= _placed(experiment, found, Path(scratch))
         ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
         told, where = handover.answered("status"), handover.answered("folder")
@@ -93,6 +95,16 @@ def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:
         raise InputError(
             f"cannot write into {Path.cwd()}: {error.strerror}; start from a folder that all nodes of the job share"
         ) from None
+
+
+def _placed(experiment: Experiment, found: launcher.Launcher, scratch: Path) -> dict[str, str]:
+    """What makes srun put neighbors on the same hosts; tells what that saves."""
+    from mpidec.commands.placing import hostfile
+
+    text, said = hostfile(experiment, found)
+    (scratch / "hosts").write_text(text)
+    print(said, flush=True)
+    return {"SLURM_DISTRIBUTION": "arbitrary", "SLURM_HOSTFILE": str(scratch / "hosts")}
 
 
 def _columns(stream: IO[str] | None) -> int | None:

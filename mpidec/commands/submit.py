@@ -40,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="change a setting; repeatable")
     parser.add_argument("--seed", type=int, help="the experiment's seed, instead of the file's")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run or sweep (default in runs)")
+    parser.add_argument("--place", action="store_true", help="neighbors on the same host where they can be")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="what messages cost here, by hpc/bench/network.py")
     parser.add_argument("--dry-run", action="store_true", help="print the script and the checks, and submit nothing")
     parser.set_defaults(main=main)
@@ -117,13 +118,16 @@ def _of_experiment(arguments: argparse.Namespace) -> tuple[Path, _Plan]:
     for folder in (out, job_folder):
         check_new(folder)
     copy = job_folder / f"{experiment.name}.toml"
-    plan = _Plan(experiment.name, [experiment], [out], "run.sbatch", [str(copy), f"--out={out}"], settings=experiment.resolved)
+    given = [str(copy), f"--out={out}", *(["--place"] if arguments.place else [])]
+    plan = _Plan(experiment.name, [experiment], [out], "run.sbatch", given, settings=experiment.resolved)
     return job_folder, plan
 
 
 def _of_sweep(arguments: argparse.Namespace) -> tuple[Path, _Plan]:
     if arguments.seed is not None:
         raise InputError("--seed is an experiment's; a sweep file lists its seeds")
+    if arguments.place:
+        raise InputError("--place is for one experiment; leave it out with --array")
     sweep = read_sweep(arguments.file, arguments.set)
     _tell(sweep.notes)
     out = (arguments.out or Path("runs") / sweep.name).absolute()

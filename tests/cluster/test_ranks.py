@@ -74,6 +74,26 @@ def test_srun_starts_ranks_itself(cluster, alone, tmp_path):
     same_results(reference, tmp_path / "run")
 
 
+def test_neighbors_are_placed_on_the_same_host(cluster, tmp_path):
+    """A ring through the nodes 0 3 1 4 2 5: in the plain order all edges go between hosts of two, placed every other one."""
+    (tmp_path / "graph.txt").write_text("0 3\n3 1\n1 4\n4 2\n2 5\n5 0\n")
+    experiment = write(tmp_path, small(ranks=6, graph={"topology": "edge_list", "path": "graph.txt"}))
+    job = cluster.submit("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", experiment, "--out=placed", "--place", cwd=tmp_path)
+    cluster.wait(job)
+    log = (tmp_path / f"mpidec-{job}.log").read_text()
+    assert "placement: 3 of 6 edges go between 3 hosts, 6 in the plain order" in log, log
+    about = json.loads((tmp_path / "placed" / "run.json").read_text())
+    charged = [r for r in rows(tmp_path / "placed" / "ledger.csv") if r["account"] in ("init", "iterate")]
+    between = [r for r in charged if r["same_host"] == "0"]
+    assert sum(int(r["bytes"]) for r in between) == about["methods"]["dif_altgdmin"]["bytes_between_hosts"]
+    assert 2 * sum(int(r["bytes"]) for r in between) == sum(int(r["bytes"]) for r in charged)
+    done = mpidec("run", experiment, "--out=alone", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    same_results(tmp_path / "alone", tmp_path / "placed")
+    refused = mpidec("run", experiment, "--place", cwd=tmp_path)
+    assert_one_sentence(refused, 2, "--place chooses among the hosts of a Slurm job")
+
+
 @pytest.mark.parametrize("pmi", sorted({OTHER, "none"}))
 def test_a_pmi_that_makes_worlds_of_one_rank_is_refused(cluster, alone, tmp_path, pmi):
     done = cluster.call(
