@@ -70,13 +70,12 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        # ranks of four nodes on the cores of one: those that wait must give way, and the slow start of `btl ofi` buys nothing
+        # ranks of four nodes on the cores of one: those that wait must give way. Transports are as Open MPI chooses, which
+        # starts a second slower than `pml ob1` over `btl tcp`, where one MPI_Init in some hundred ends in a segmentation fault
         self.environment = {
             "SLURM_CONF": str(folder / "slurm.conf"),
             "PATH": _PATH,  # with this Python first, as an activated environment has it
             "OMPI_MCA_mpi_yield_when_idle": "1",
-            "OMPI_MCA_btl": "self,tcp",
-            "OMPI_MCA_pml": "ob1",
         }
 
     def call(self, *command: str, cwd: Path, seconds: float = 90.0, **more: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from mpidec.graph.topology import Structured, adjacency
 from mpidec.predict import predict
 
 # bytes that a rank needs beside its data, Python and the MPI library included: hpc/bench/memory.py measures it
-_RANK_NBYTES = 150e6
+_RANK_NBYTES = 100e6
 _TRIES = 3
 
 
