@@ -1,5 +1,8 @@
 """What can go wrong by the user's hand, told apart from faults of the program."""
 
+REQUEUE = 75
+"""Exit status of a run that stopped at a checkpoint as asked to, and goes on with --resume (EX_TEMPFAIL of sysexits.h)."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the text says what was got, what is wanted and what to do.
@@ -10,6 +13,10 @@ class InputError(ValueError):
 
 class AgreedError(InputError):
     """An InputError that all ranks have agreed on and raise together, so that they may leave together."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Asked to stop, all runs under way did so at a checkpoint: started again they go on from there."""
 
 
 class RunError(RuntimeError):

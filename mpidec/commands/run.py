@@ -16,13 +16,12 @@ from mpidec import __version__
 from mpidec.commands.handover import Handover
 from mpidec.commands.interruption import Interruption
 from mpidec.config import Experiment, parse, read_table
-from mpidec.errors import AgreedError, InputError, RunError
+from mpidec.errors import REQUEUE, AgreedError, InputError, RunError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
 from mpidec.recorder import Recorder
 
-DIVERGED, NOT_WRITTEN, REQUEUE = 3, 4, 75
-"""Exit statuses. REQUEUE: stopped as asked to, and to be started again with --resume (EX_TEMPFAIL of sysexits.h)."""
+DIVERGED, NOT_WRITTEN = 3, 4
 
 
 def add_parser(subparsers: Any) -> None:

@@ -22,7 +22,7 @@ import tomli_w
 
 from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
-from mpidec.errors import InputError
+from mpidec.errors import REQUEUE, InputError
 from mpidec.mpi import launcher
 from mpidec.resuming import open_again
 from mpidec.run_folder import check_new, now, replace
@@ -30,7 +30,7 @@ from mpidec.run_folder import check_new, now, replace
 INTERRUPTED = 130
 CRASHED = 1
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
-_TAKEN = (2, 3, 4, 75, INTERRUPTED)
+_TAKEN = (2, 3, 4, REQUEUE, INTERRUPTED)
 
 
 def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from mpidec.commands.run import changed_table, folder_of
 from mpidec.commands.sweep import refuse_ranks
 from mpidec.config import Experiment, parse
 from mpidec.errors import InputError
-from mpidec.recorder import check_new, default_folder, now
+from mpidec.run_folder import check_new, default_folder, now
 from mpidec.slurm import estimate, queue
 from mpidec.slurm.jobs import SUFFIX, Job
 from mpidec.slurm.script import fill, limit_seconds, output

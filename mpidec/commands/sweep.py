@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mpidec.errors import InputError, RunError
+from mpidec.errors import REQUEUE, InputError, RunError, Stopped
 from mpidec.mpi import launcher
 from mpidec.sweep import Run, State, Sweep, read_sweep, run, states, write_table
 from mpidec.sweep.running import Hear
@@ -65,10 +65,10 @@ def in_order(work: Callable[[], int], out: Path) -> int:
     except RunError as error:
         print(f"mpidec: {error}", file=sys.stderr)
         return NOT_WRITTEN
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as how:
         with suppress(OSError):  # of a terminal that was closed
             print(f"mpidec: interrupted; what is done is in {out}, and the same command does the rest", file=sys.stderr)
-        return INTERRUPTED
+        return REQUEUE if isinstance(how, Stopped) else INTERRUPTED
 
 
 def make(sweep: Sweep, runs: Sequence[Run], out: Path, jobs: int) -> int:

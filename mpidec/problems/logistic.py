@@ -130,8 +130,8 @@ class Logistic(SampleSplit):
 
     def share_nbytes(self, nodes: int) -> int:
         """See `ProblemSpec.share_nbytes`; reads headers once the files are in the cache."""
-        X = self.data().X
-        return len(X) // nodes * (X.shape[1] + 1) * np.dtype(self.dtype).itemsize
+        samples, features = self.data().X.shape
+        return int(samples // nodes * (features + 1) * np.dtype(self.dtype).itemsize)
 
     def public(self, seed: int, nodes: int) -> Public:
         """Deal the samples; find the optimum, or read it from the cache."""

@@ -14,6 +14,7 @@ from mpidec.errors import InputError
 from mpidec.graph.facts import graph_facts
 from mpidec.graph.topology import Structured, adjacency
 from mpidec.predict import predict
+from mpidec.problems import Smooth, TwoBlock
 
 # bytes that a rank needs beside its data, Python and the MPI library included: hpc/bench/memory.py measures it
 _RANK_NBYTES = 100e6
@@ -56,17 +57,14 @@ def node_nbytes(experiment: Experiment, nodes: int) -> int | None:
 def seconds(experiment: Experiment, calibration: Calibration) -> float:
     """At most about how long the methods take, a core a rank: local steps as timed here, rounds and bytes as calibrated.
 
-    Timed is the gradient of the rehearsal's one task, for as many tasks as fill the largest node's share; where the
-    problem does not tell its size, for one.
+    Timed is a stochastic gradient of the rehearsal, or that of its one task, for as many tasks as fill the largest node's
+    share; where the problem does not tell its size, for one.
     """
     nodes, topology = experiment.ranks, experiment.topology
     graph = None if isinstance(topology, Structured) else adjacency(topology, nodes, experiment.graph_seed)
     facts = graph_facts(topology, experiment.mixing, nodes, experiment.graph_seed, graph)
     problem = experiment.problem.rehearsal()
-    u = problem.start(0)
-    share = experiment.problem.share_nbytes(nodes)
-    tasks = 1.0 if share is None else share / problem.nbytes
-    step = tasks * min(_timed(lambda: problem.grad(u)) for _ in range(_TRIES))
+    step = _local_step(problem, experiment.problem.share_nbytes(nodes))
     total = 0.0
     for method in experiment.methods:
         busiest = predict(method.algorithm.bind(facts), problem, facts, {facts.degree_max: nodes}, method.iterations)[0]
@@ -79,3 +77,11 @@ def _timed(work: Callable[[], object]) -> float:
     began = perf_counter()
     work()
     return perf_counter() - began
+
+
+def _local_step(problem: TwoBlock | Smooth, share: int | None) -> float:
+    x = problem.start(0)
+    if isinstance(problem, Smooth):
+        return min(_timed(lambda: problem.grad(x, 1)) for _ in range(_TRIES))
+    tasks = 1.0 if share is None else share / problem.nbytes
+    return tasks * min(_timed(lambda: problem.grad(x)) for _ in range(_TRIES))

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from mpidec.errors import InputError, RunError
+from mpidec.errors import REQUEUE, InputError, RunError, Stopped
 from mpidec.mpi.launcher import PYTHON, sharing_cores
 from mpidec.sweep.folders import State, claim, clear, state
 from mpidec.sweep.plan import Run, Sweep
@@ -36,7 +36,8 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     A run that another process is making is left to it. One that failed, was interrupted or was killed is made again, in
     place of its old folder, or goes on there if it keeps checkpoints. runs.csv is written after each. `hear` is told of each
     run that is done already, starts or ends. Only the main thread can call this: SIGINT, SIGTERM and SIGHUP end the runs that
-    are under way, in order, and raise KeyboardInterrupt once they have gone; a second SIGINT ends them at once.
+    are under way, in order, and raise KeyboardInterrupt once they have gone (Stopped where all of them ended well or at a
+    checkpoint, and no SIGINT came); a second SIGINT ends them at once.
 
     Raises InputError, before anything runs, where a folder is in the way of a run or `out` cannot be made, and RunError
     where a file cannot be read or written; the runs under way are ended then too.
@@ -44,6 +45,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     runs = sweep.runs if runs is None else runs
     environment = {**sharing_cores(), **os.environ} if jobs > 1 else dict(os.environ)
     started: list[_Job] = []
+    at_checkpoints = True
 
     def tell(each: Run, found: State) -> None:
         # a terminal that was closed cannot be written to, and the runs are still to be ended in order
@@ -67,12 +69,13 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                     job.pass_on(asked)
                 for job in [job for job in started if job.child.poll() is not None]:
                     started.remove(job)
+                    at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
                     _close(job, out, interrupted=bool(asked))
                     write_table(sweep, out)
                     tell(job.run, state(job.run, out))
             write_table(sweep, out)
         if asked:
-            raise KeyboardInterrupt
+            raise Stopped if at_checkpoints and signal.SIGINT not in asked else KeyboardInterrupt
         return [state(each, out) for each in runs]
     except BrokenPipeError:
         raise  # by `hear`: nobody reads what it prints

@@ -8,6 +8,7 @@ import time
 import pytest
 import tomli_w
 from commands import assert_one_sentence, mpidec, rows, small, write
+from resuming import assert_same, lasting
 
 LONG = [{"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 10**6}]
 
@@ -38,9 +39,9 @@ def until(true, what, seconds=60.0):
         time.sleep(0.2)
 
 
-def under_way(cluster, folder, name, *arguments):
+def under_way(cluster, folder, name, *arguments, **changes):
     """Submit a run that would take hours, and wait until it has observed something; the job's number and run folder."""
-    experiment = write(folder, small(ranks=6, method=LONG))
+    experiment = write(folder, small(**{"ranks": 6, "method": LONG, **changes}))
     job = submit(cluster, folder, experiment, "--nodes=3", f"--out=runs/{name}", *arguments)
     trace = folder / "runs" / name / "trace.csv"
     until(lambda: trace.exists() and len(trace.read_text().splitlines()) > 2, "no observation")
@@ -77,7 +78,8 @@ def test_the_runs_of_a_sweep_are_tasks_of_an_array(cluster, tmp_path):
 
 
 def test_a_cancelled_job_ends_in_order(cluster, tmp_path):
-    job, run = under_way(cluster, tmp_path, "long", "--time=7")
+    """One that keeps checkpoints leaves one, and does not ask for a requeue."""
+    job, run = under_way(cluster, tmp_path, "long", "--time=7", checkpoint={"keep": 1})
     told = status(cluster, tmp_path, job)
     assert (told["state"], told["step"].split("/")[1]) == ("running", "1000000")
     minutes, seconds = map(int, told["left"].split(":"))
@@ -98,16 +100,57 @@ def test_the_signal_before_the_time_limit_ends_the_run_in_order(cluster, tmp_pat
     assert status(cluster, tmp_path, job)["state"] == "interrupted"
 
 
-def test_a_node_that_goes_down_fails_the_job(cluster, tmp_path):
-    job, _ = under_way(cluster, tmp_path, "long", "--time=5")
-    down = cluster.out("squeue", "--noheader", f"--jobs={job}", "--format=%N")
-    assert down == "n[1-3]"
+def test_a_run_goes_on_in_its_requeued_job_as_if_it_had_not_stopped(cluster, tmp_path):
+    """The batch shell is told to stop, as some time before the limit, once in each of two jobs of that number."""
+    methods = [{"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 6000}]
+    lasts = {"ranks": 3, "method": methods, "observe": {"every": 50}, "checkpoint": {"keep": 2}}
+    job, run = under_way(cluster, tmp_path, "long", "--time=7", **lasts)
+    for _ in range(2):
+        cluster.out("scancel", "--signal=TERM", "--batch", job)
+        until(lambda: cluster.state(job) == "PENDING", "it asks for no requeue")
+        assert status(cluster, tmp_path, job)["state"] == "pending"
+        seen = len(rows(run / "trace.csv"))
+        cluster.out("scontrol", "update", f"jobid={job}", "starttime=now")  # Slurm lets a requeued job wait for two minutes
+        until(lambda seen=seen: len(rows(run / "trace.csv")) > seen + 2, "it does not go on")
+    cluster.wait(job)
+    first, second, third = json.loads((run / "run.json").read_text())["starts"]
+    assert "step" not in first or first["step"] is None
+    assert 0 < second["step"] < third["step"] < 6000
+    assert mpidec("run", "small.toml", "--out=whole", cwd=tmp_path).returncode == 0
+    assert_same(run, lasting(tmp_path / "whole"), hosts=False)
+
+
+def test_a_run_whose_node_goes_down_goes_on_from_its_last_checkpoint(cluster, tmp_path):
+    job, run = under_way(cluster, tmp_path, "long", "--time=5", checkpoint={"every": 100})
+    assert cluster.out("squeue", "--noheader", f"--jobs={job}", "--format=%N") == "n[1-3]"
+    until(lambda: list((run / "checkpoints").glob("*.json")), "no checkpoint")
     cluster.out("scontrol", "update", "nodename=n2", "state=down", "reason=test")
     try:
-        cluster.wait(job, "NODE_FAIL", seconds=60)
-        assert status(cluster, tmp_path, job)["state"] == "node_fail"
+        until(lambda: cluster.state(job) == "PENDING", "it is not requeued")
     finally:
-        until(lambda: cluster.out("sinfo", "--noheader", "--format=%t") == "idle", "a node stays away")
+        cluster.out("scontrol", "update", "nodename=n2", "state=resume")
+    cluster.out("scontrol", "update", f"jobid={job}", "starttime=now")
+    until(lambda: len(json.loads((run / "run.json").read_text())["starts"]) == 2, "it does not begin again")
+    until(lambda: json.loads((run / "run.json").read_text())["starts"][1].get("step"), "it does not go on")
+    step = json.loads((run / "run.json").read_text())["starts"][1]["step"]
+    assert step > 0 and step % 100 == 0
+    cluster.out("scancel", job)
+    cluster.wait(job, "CANCELLED")
+
+
+def test_the_runs_of_an_array_go_on_in_their_requeued_tasks(cluster, tmp_path):
+    methods = [{"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 4000}]
+    write(tmp_path, small(ranks=2, method=methods, observe={"every": 50}, checkpoint={"keep": 1}))
+    (tmp_path / "one.toml").write_text(tomli_w.dumps({"name": "one", "experiment": "small.toml", "seeds": 1}))
+    job = submit(cluster, tmp_path, "one.toml", "--array", "--nodes=1", "--time=5")
+    run = tmp_path / "runs" / "one" / "seed=0"
+    until(lambda: (run / "trace.csv").exists() and len(rows(run / "trace.csv")) > 2, "no observation")
+    cluster.out("scancel", "--signal=TERM", "--batch", f"{job}_0")
+    until(lambda: cluster.state(f"{job}_0") == "PENDING", "it asks for no requeue")
+    cluster.out("scontrol", "update", f"jobid={job}_0", "starttime=now")
+    until(lambda: cluster.state(f"{job}_0") == "COMPLETED", "it does not end", 90)
+    assert [start.get("step") is None for start in json.loads((run / "run.json").read_text())["starts"]] == [True, False]
+    assert [row["step"] for row in rows(run / "trace.csv")] == [str(k) for k in range(0, 4001, 50)]
 
 
 def test_sbatch_s_reason_is_passed_on_and_nothing_stays(cluster, tmp_path):
