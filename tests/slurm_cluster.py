@@ -92,9 +92,9 @@ class Cluster:
         """`mpidec …` on the login node."""
         return self.call(PYTHON, "-m", "mpidec", *arguments, cwd=cwd, **more)
 
-    def submit(self, *arguments: str | Path, cwd: Path) -> str:
+    def submit(self, *arguments: str | Path, cwd: Path, **more: str) -> str:
         """`sbatch …`; the job's number."""
-        done = self.call("sbatch", "--parsable", "--time=5", *map(str, arguments), cwd=cwd)
+        done = self.call("sbatch", "--parsable", "--time=5", *map(str, arguments), cwd=cwd, **more)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

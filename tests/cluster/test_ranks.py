@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mpidec.mpi import launcher
 
 FAMILY = launcher.family(launcher.library_version())
 PMI = {"openmpi": "pmix", "mpich": "pmi2"}[FAMILY]
+SYSTEM = Path("/usr/lib/x86_64-linux-gnu/libmpi.so.40")
 OTHER = {"openmpi": "pmi2", "mpich": "none"}[FAMILY]
 
 
@@ -64,6 +66,18 @@ def test_the_layout_is_told_and_bytes_between_hosts_are_counted(cluster, alone, 
     total = sum(int(row["bytes"]) for row in charged)
     assert about["methods"]["dif_altgdmin"]["bytes_between_hosts"] == total // 2 > 0
     assert f"{total // 2:,}" in (tmp_path / f"mpidec-{job}.log").read_text()
+
+
+def test_the_system_s_open_mpi_runs_too(cluster, alone, tmp_path):
+    """Debian's, older than the wheel's and without persistent collectives, in place of the one beside this Python."""
+    if not SYSTEM.exists():
+        pytest.skip(f"no {SYSTEM} here: apt-get install libopenmpi3")
+    # its shared memory is named after the host's name and the rank's number there, which these nodes have in common
+    environment = {"MPI4PY_LIBMPI": str(SYSTEM), "MPI4PY_MPIABI": "openmpi", "OMPI_MCA_btl": "self,tcp"}
+    arguments = ("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", alone[1], "--out=run")
+    cluster.wait(cluster.submit(*arguments, cwd=tmp_path, **environment))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["mpi_library"].startswith("Open MPI v4")
+    same_results(alone[0], tmp_path / "run")
 
 
 def test_srun_starts_ranks_itself(cluster, alone, tmp_path):
