@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from commands import finish, mpidec, start, write
-from resuming import assert_same, kill, lasting, several, wait_for
+from processes import kill, wait_for
+from resuming import assert_same, lasting, several
 
 COMMAND = [sys.executable, "-m", "mpidec", "run"]
 

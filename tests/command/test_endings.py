@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import assert_one_sentence, clean_environment, finish, mpidec, rows, small, start, write
+from processes import inside, wait_for
 
 RUN = [sys.executable, "-m", "mpidec", "run"]
 LAUNCHERS = ("mpiexec", "mpirun", "prterun", "mpiexec.hydra")
@@ -19,28 +20,6 @@ LAUNCHERS = ("mpiexec", "mpirun", "prterun", "mpiexec.hydra")
 def long_run(folder):
     table = small(observe={"every": 10}, method=[{"algorithm": "dif_altgdmin", "rounds": 1, "iterations": 10_000_000}])
     return write(folder, table)
-
-
-def wait_for(condition, seconds=60):
-    """Whether the condition came true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def inside(folder):
-    """The processes whose current folder this is: ranks and launchers keep that of the command."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.readlink(process / "cwd") == str(folder):
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from commands import assert_one_sentence, finish, mpidec, rows, small, start, under_mpirun, write
 from kill_and_resume import broken, instants
-from resuming import assert_same, inside, kill, lasting, several, wait_for
+from processes import inside, kill, wait_for
+from resuming import assert_same, lasting, several
 
 from mpidec.mpi import launcher
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from alone import Alone
 
 from mpidec.algorithms.spectral import SpectralState
 from mpidec.checkpoint import Checkpoint, keeper
@@ -13,7 +14,7 @@ from mpidec.checkpoint.keeper import Checkpoints
 from mpidec.checkpoint.part import Snapshot, read_part, write_part
 from mpidec.checkpoint.sets import Sets
 from mpidec.engine import Meter, Start
-from mpidec.errors import AgreedError, InputError
+from mpidec.errors import InputError
 from mpidec.ledger import Ledger
 from mpidec.network import Clock
 from mpidec.options import build
@@ -145,29 +146,6 @@ def test_a_part_of_another_set_or_rank_is_refused(tmp_path):
 
 
 # -- sets, and the agreement of one rank with itself ------------------------------------------------------------------
-
-
-class Alone:
-    """A world of one."""
-
-    rank, size = 0, 1
-
-    def total(self, x):
-        return np.asarray(x, dtype=float)
-
-    maximum = total
-
-    def share(self, value):
-        return value
-
-    def barrier(self):
-        pass
-
-    def together(self, work):
-        try:
-            return work()
-        except (InputError, OSError) as error:
-            raise AgreedError(str(error)) from None
 
 
 class Kept(Checkpoints):

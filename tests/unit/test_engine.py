@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from alone import Alone
 
 from mpidec.algorithms import Algorithm
 from mpidec.engine import Meter, Observer, Start, run_loop
@@ -29,23 +30,6 @@ class Halving(Algorithm):
 
     def step(self, net, problem, state, k):
         return State(state.x * (np.nan if k == self.bad else 0.5))
-
-
-class Alone:
-    """A world of one."""
-
-    size = 1
-
-    def total(self, x):
-        return np.asarray(x, dtype=float)
-
-    maximum = total
-
-    def share(self, value):
-        return value
-
-    def barrier(self):
-        pass
 
 
 class Problem:
