@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
     """A folder with this harness, no tests, and a set-up that leaves the running environment as it is."""
     if not MPIRUN.exists():
         pytest.skip(f"no mpirun beside {sys.executable}")
-    for folder in ("unit", "contract", "command", "parallel"):
+    for folder in ("unit", "contract", "command", "cluster", "parallel"):
         (tmp_path / "tests" / folder).mkdir(parents=True)
     for name in ("run", "conftest.py"):
         shutil.copy(TESTS / name, tmp_path / "tests" / name)

@@ -18,8 +18,12 @@ from mpidec.mpi import launcher
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-# by CI itself: launch/quickstart, tests/run; mpidec claim by test_claim.py; and launch/setup does what the pip lines say
-ELSEWHERE = ("launch/quickstart", "tests/run", "mpidec claim", "python3 -m venv", ".venv/bin/pip", ".venv/bin/mpidec doctor")
+# by CI itself: launch/quickstart, tests/run; mpidec claim by test_claim.py, submit in tests/cluster; and launch/setup does what
+# the pip lines say
+ELSEWHERE = (
+    *("launch/quickstart", "tests/run", "mpidec claim", "mpidec submit"),
+    *("python3 -m venv", ".venv/bin/pip", ".venv/bin/mpidec doctor"),
+)
 COMMANDS = [
     line.partition(" # ")[0].strip()
     for language, block in BLOCKS
