@@ -277,7 +277,7 @@ def test_a_target_of_one_method_is_observed_for_all(first, tmp_path):
     done = mpidec("run", write(tmp_path, table), "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     traced = rows(tmp_path / "out" / "trace.csv")
-    assert {tuple(r)[9:] for r in traced} == {("loss", "subspace_distance")}
+    assert {tuple(r)[10:] for r in traced} == {("loss", "subspace_distance")}
     assert float([r for r in traced if r["method"] == "with"][-1]["subspace_distance"]) <= 1e-2
     assert all(float(r["subspace_distance"]) > 0 for r in traced)
 
@@ -293,7 +293,7 @@ class Offset(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Shifted(Synthetic):
     'Synthetic tasks, their labels moved by what rank 0 made public.'
-    def public(self, seed):
+    def public(self, seed, nodes):
         return Offset(0.5)
     def load(self, node, nodes, seed, public):
         problem = super().load(node, nodes, seed, None)
