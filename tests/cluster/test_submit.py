@@ -48,6 +48,17 @@ def under_way(cluster, folder, name, *arguments, **changes):
     return job, folder / "runs" / name
 
 
+def begin_again(cluster, job):
+    """Slurm lets a requeued job wait for two minutes, counted anew once its nodes are done with it: not here."""
+
+    def begun():
+        if waits := cluster.state(job) == "PENDING":
+            cluster.call("scontrol", "update", f"jobid={job}", "starttime=now", cwd=cluster.folder)  # it may begin meanwhile
+        return not waits
+
+    until(begun, "it is not started again")
+
+
 def test_a_run_is_submitted_and_told_of(cluster, tmp_path):
     (folder := tmp_path / "a b%j").mkdir()  # both mean something to Slurm
     experiment = write(folder, small(ranks=3))
@@ -108,7 +119,7 @@ def test_a_run_goes_on_in_its_requeued_job_as_if_it_had_not_stopped(cluster, tmp
     cluster.out("scancel", "--signal=TERM", "--batch", job)
     until(lambda: cluster.state(job) == "PENDING", "it asks for no requeue")
     assert status(cluster, tmp_path, job)["state"] == "pending (BeginTime)"
-    cluster.out("scontrol", "update", f"jobid={job}", "starttime=now")  # Slurm lets a requeued job wait for two minutes
+    begin_again(cluster, job)
     cluster.wait(job)
     first, second = json.loads((run / "run.json").read_text())["starts"]
     assert first["step"] is None
@@ -126,7 +137,7 @@ def test_a_run_whose_node_goes_down_goes_on_from_its_last_checkpoint(cluster, tm
         until(lambda: cluster.state(job) == "PENDING", "it is not requeued")
     finally:
         until(lambda: cluster.out("sinfo", "--noheader", "--format=%t") == "idle", "a node stays away")
-    cluster.out("scontrol", "update", f"jobid={job}", "starttime=now")
+    begin_again(cluster, job)
     until(lambda: len(json.loads((run / "run.json").read_text())["starts"]) == 2, "it does not begin again")
     until(lambda: json.loads((run / "run.json").read_text())["starts"][1].get("step"), "it does not go on")
     assert 0 < json.loads((run / "run.json").read_text())["starts"][1]["step"] < 10**6
@@ -143,7 +154,7 @@ def test_the_runs_of_an_array_go_on_in_their_requeued_tasks(cluster, tmp_path):
     until(lambda: (run / "trace.csv").exists() and len(rows(run / "trace.csv")) > 2, "no observation")
     cluster.out("scancel", "--signal=TERM", "--batch", f"{job}_0")
     until(lambda: cluster.state(f"{job}_0") == "PENDING", "it asks for no requeue")
-    cluster.out("scontrol", "update", f"jobid={job}_0", "starttime=now")
+    begin_again(cluster, f"{job}_0")
     until(lambda: cluster.state(f"{job}_0") == "COMPLETED", "it does not end", 90)
     assert [start.get("step") is None for start in json.loads((run / "run.json").read_text())["starts"]] == [True, False]
     assert [row["step"] for row in rows(run / "trace.csv")] == [str(k) for k in range(0, 4001, 50)]
