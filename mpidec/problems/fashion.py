@@ -141,6 +141,12 @@ class FashionPairs(Partitioned):
         labels_of(held_out_labels, 0)
         self._draw(labels_of(labels, PUBLIC_IMAGES), 0)
 
+    def share_nbytes(self, nodes: int) -> int:
+        """See `ProblemSpec.share_nbytes`; the held-out images are counted in full."""
+        images, held_out = (open_part(Path(self.path), part)[0] for part in ("train", "t10k"))
+        own = len(self.own_tasks(self.tasks, nodes, 0))
+        return 8 * own * self.samples * (self._d(images) + 1) + held_out.count * held_out.item_bytes
+
     def public(self, seed: int, nodes: int) -> FeatureMap:
         """Mean and principal components (or scale) of the public images, whatever the seed."""
         images, _ = open_part(Path(self.path), "train")

@@ -53,7 +53,7 @@ class LogisticRegression:
         self.minimum: float | None = optimum.value if optimum else None
         self.optimum: Array | None = optimum.x if optimum else None
         self.score_names: tuple[str, ...] = ("test_accuracy",) if held_out_total else ()
-        self.nbytes = A.nbytes + y.nbytes + (held_out[0].nbytes if held_out else 0)
+        self.nbytes = A.nbytes + y.nbytes + sum(part.nbytes for part in held_out or ())
         self.notes = notes or {}
         self._weights = A.shape[1], classes
         self._l2, self._batch, self._seed, self._node, self._scale = l2, batch, seed, node, scale
@@ -130,8 +130,11 @@ class Logistic(SampleSplit):
 
     def share_nbytes(self, nodes: int) -> int:
         """See `ProblemSpec.share_nbytes`; reads headers once the files are in the cache."""
-        samples, features = self.data().X.shape
-        return int(samples // nodes * (features + 1) * np.dtype(self.dtype).itemsize)
+        data = self.data()
+        own, held_out = len(data.X) // nodes, -(-len(data.X_test) // nodes)
+        columns, one_class = data.X.shape[1], data.y.itemsize
+        nbytes = own * ((columns + 1) * np.dtype(self.dtype).itemsize + one_class)
+        return int(nbytes + held_out * (columns * data.X_test.itemsize + one_class))
 
     def public(self, seed: int, nodes: int) -> Public:
         """Deal the samples; find the optimum, or read it from the cache."""

@@ -194,6 +194,12 @@ def test_a_node_holds_its_tasks_and_the_test_images_of_their_classes(folder, ima
     assert share.truth is None
 
 
+def test_its_size_is_told_beforehand_with_all_test_images(folder):
+    spec = spec_of(folder)
+    largest = max(spec.load(node, 3, 0, spec.public(0, 3)).nbytes for node in range(3))
+    assert largest <= spec.share_nbytes(3) <= largest + TEST * SIDE * SIDE
+
+
 def test_the_rehearsal_has_the_shapes_of_the_real_thing(folder):
     for features, d in (("whitened", 5), ("pixels", SIDE * SIDE)):
         stand_in = spec_of(folder, features=features).rehearsal()
