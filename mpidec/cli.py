@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mpidec import __version__
-from mpidec.errors import InputError
+from mpidec.errors import BAD_INPUT, INTERRUPTED, NOT_WRITTEN, InputError
 
 # and their modules in commands/
 VERBS = {
@@ -23,7 +23,6 @@ VERBS = {
     "list": "listing",
     "doctor": "doctor",
 }
-_BAD_INPUT, _NOT_WRITTEN, _INTERRUPTED = 2, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,17 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         print(f"mpidec: {error or 'not enough memory'}", file=sys.stderr)
-        return _BAD_INPUT
+        return BAD_INPUT
     except BrokenPipeError:
         _silence()  # the reader of our output (head, less) has gone: nothing is wrong, and nothing is left to say
         return 0
     except OSError as error:
         _silence()
         print(f"mpidec: {error}", file=sys.stderr)
-        return _NOT_WRITTEN
+        return NOT_WRITTEN
     except KeyboardInterrupt:
         print("mpidec: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _run_verb(argv: list[str]) -> int:

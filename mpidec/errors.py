@@ -1,7 +1,7 @@
 """What can go wrong by the user's hand, told apart from faults of the program."""
 
-REQUEUE = 75
-"""Exit status of a run that stopped at a checkpoint as asked to, and goes on with --resume (EX_TEMPFAIL of sysexits.h)."""
+FAILED, BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, INTERRUPTED = 1, 2, 3, 4, 75, 130
+"""Exit statuses, see README. REQUEUE: stopped at a checkpoint to go on with --resume (EX_TEMPFAIL of sysexits.h)."""
 
 
 class InputError(ValueError):

@@ -10,9 +10,9 @@ from time import sleep
 from typing import Any
 
 from mpidec.commands.handover import Handover
+from mpidec.errors import INTERRUPTED
 from mpidec.recorder import Recorder
 
-INTERRUPTED = 130
 _LOOK_EVERY = 1.0  # seconds between two looks at the process that started the ranks
 
 

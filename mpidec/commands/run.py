@@ -16,12 +16,10 @@ from mpidec import __version__
 from mpidec.commands.handover import Handover
 from mpidec.commands.interruption import Interruption
 from mpidec.config import Experiment, parse, read_table
-from mpidec.errors import REQUEUE, AgreedError, InputError, RunError
+from mpidec.errors import BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, AgreedError, InputError, RunError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
 from mpidec.recorder import Recorder
-
-DIVERGED, NOT_WRITTEN = 3, 4
 
 
 def add_parser(subparsers: Any) -> None:
@@ -110,7 +108,7 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
             sys.stdout.flush()
             print(f"mpidec: {error}", file=sys.stderr, flush=True)
         world.barrier()
-        return _leave(world, 2 if bad_input else NOT_WRITTEN, handover)
+        return _leave(world, BAD_INPUT if bad_input else NOT_WRITTEN, handover)
     except BaseException:
         # a fault on this rank alone: the others wait for it in an exchange and would for ever
         interruption.finish("failed", reason=f"rank {world.rank} raised an exception")

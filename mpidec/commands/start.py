@@ -22,15 +22,13 @@ import tomli_w
 
 from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
-from mpidec.errors import REQUEUE, InputError
+from mpidec.errors import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError
 from mpidec.mpi import launcher
 from mpidec.resuming import open_again
 from mpidec.run_folder import check_new, now, replace
 
-INTERRUPTED = 130
-CRASHED = 1
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
-_TAKEN = (2, 3, 4, REQUEUE, INTERRUPTED)
+_TAKEN = (BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, INTERRUPTED)
 
 
 def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
@@ -82,7 +80,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     # when another rank fails, rank 0 only learns that it is being ended, and takes that for an interruption
     _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
     print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
-    return CRASHED if status in _TAKEN else status
+    return FAILED if status in _TAKEN else status
 
 
 def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:

@@ -11,12 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mpidec.errors import REQUEUE, InputError, RunError, Stopped
+from mpidec.errors import DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError, RunError, Stopped
 from mpidec.mpi import launcher
 from mpidec.sweep import Run, State, Sweep, read_sweep, run, states, write_table
 from mpidec.sweep.running import Hear
-
-FAILED, DIVERGED, NOT_WRITTEN, INTERRUPTED = 1, 3, 4, 130
 
 
 def add_parser(subparsers: Any) -> None:
