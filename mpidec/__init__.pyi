@@ -1,59 +1,23 @@
 """The public names, for type checkers."""
 
-from mpidec.algorithms import (
-    D2 as D2,
-)
-from mpidec.algorithms import (
-    DGD as DGD,
-)
-from mpidec.algorithms import (
-    DSGD as DSGD,
-)
-from mpidec.algorithms import (
-    Algorithm as Algorithm,
-)
-from mpidec.algorithms import (
-    AllReduceAltGDmin as AllReduceAltGDmin,
-)
-from mpidec.algorithms import (
-    AnytimeMinibatchSGD as AnytimeMinibatchSGD,
-)
-from mpidec.algorithms import (
-    DAMSGrad as DAMSGrad,
-)
-from mpidec.algorithms import (
-    DatSGD as DatSGD,
-)
-from mpidec.algorithms import (
-    DatSGDAtIterate as DatSGDAtIterate,
-)
-from mpidec.algorithms import (
-    DatSGDMomentum as DatSGDMomentum,
-)
-from mpidec.algorithms import (
-    DecAltGDmin as DecAltGDmin,
-)
-from mpidec.algorithms import (
-    DifAltGDmin as DifAltGDmin,
-)
-from mpidec.algorithms import (
-    DSGDMomentum as DSGDMomentum,
-)
-from mpidec.algorithms import (
-    FallingDecAltGDmin as FallingDecAltGDmin,
-)
-from mpidec.algorithms import (
-    FusionAltGDmin as FusionAltGDmin,
-)
-from mpidec.algorithms import (
-    GradientTracking as GradientTracking,
-)
-from mpidec.algorithms import (
-    LocalSGD as LocalSGD,
-)
-from mpidec.algorithms import (
-    MinibatchSGD as MinibatchSGD,
-)
+from mpidec.algorithms import Algorithm as Algorithm
+from mpidec.algorithms.altgdmin import AllReduceAltGDmin as AllReduceAltGDmin
+from mpidec.algorithms.altgdmin import FusionAltGDmin as FusionAltGDmin
+from mpidec.algorithms.d2 import D2 as D2
+from mpidec.algorithms.d_amsgrad import DAMSGrad as DAMSGrad
+from mpidec.algorithms.d_sgd import DSGD as DSGD
+from mpidec.algorithms.d_sgd_momentum import DSGDMomentum as DSGDMomentum
+from mpidec.algorithms.dat_sgd import DatSGD as DatSGD
+from mpidec.algorithms.dat_sgd_at_iterate import DatSGDAtIterate as DatSGDAtIterate
+from mpidec.algorithms.dat_sgd_momentum import DatSGDMomentum as DatSGDMomentum
+from mpidec.algorithms.dec_altgdmin import DecAltGDmin as DecAltGDmin
+from mpidec.algorithms.dec_altgdmin_falling import FallingDecAltGDmin as FallingDecAltGDmin
+from mpidec.algorithms.dgd import DGD as DGD
+from mpidec.algorithms.dif_altgdmin import DifAltGDmin as DifAltGDmin
+from mpidec.algorithms.gradient_tracking import GradientTracking as GradientTracking
+from mpidec.algorithms.local_sgd import LocalSGD as LocalSGD
+from mpidec.algorithms.minibatch_sgd import AnytimeMinibatchSGD as AnytimeMinibatchSGD
+from mpidec.algorithms.minibatch_sgd import MinibatchSGD as MinibatchSGD
 from mpidec.errors import InputError as InputError
 from mpidec.errors import RunError as RunError
 from mpidec.experiment import lay_graph as lay_graph

@@ -140,32 +140,33 @@ class Observer:
         self, step: int, problem: Any, estimate: Array, iterate: Array, bad_step: int | None
     ) -> tuple[Ending | None, int | None]:
         """Observe; return why the run must stop (None: it goes on) and the first bad step of any node."""
-        first_bad = -self.world.maximum(float(-bad_step if bad_step is not None else -np.inf))
-        row: Row = {"step": step, **self._costs()}
+        costs, first_bad = self._costs(bad_step)
+        row: Row = {"step": step, **costs}
         for name in self._metrics:
             metric = METRICS[name]
             row[name] = metric.value(self.world, problem, iterate if metric.of_iterate else estimate)
         self.rows.append(row)
         self._hand_over(row)
-        self.world.barrier()  # so that the time some ranks need to leave is not booked as waiting in the next exchange
         if np.isfinite(first_bad):
             return "diverged", int(first_bad)
         reached = [METRICS[name].reached(row[name], value) for name, value in self._target.items()]
         return ("target" if reached and all(reached) else None), None
 
-    def _costs(self) -> Row:
+    def _costs(self, bad_step: int | None) -> tuple[Row, float]:
+        """What it cost so far, and the first bad step of any node (infinite where there is none)."""
         meter = self.meter
         sent = meter.ledger.totals("init", "iterate")
         comm = meter.clock.comm
         largest = [meter.seconds, meter.seconds - comm, comm, sent.rounds, sent.messages, sent.bytes, meter.checkpoint_seconds]
         library = [float(sum(nbytes.sum() for _, nbytes in meter.library.values()))] if meter.library else []
-        top = self.world.maximum(np.array(largest + library)).tolist()
+        # in few reductions: ranks that share a core take a millisecond for each
+        *top, bad = self.world.maximum(np.array([*largest, *library, -np.inf if bad_step is None else -bad_step])).tolist()
         sums = self.world.total(np.array([sent.bytes, *library])).tolist()
         row: Row = dict(zip(("seconds", "compute_seconds", "comm_seconds"), top[:3], strict=True))
         counts = {"rounds": top[3], "messages_max": top[4], "bytes_max": top[5], "bytes_total": sums[0]}
         if library:
             counts |= {"library_bytes_max": top[7], "library_bytes_total": sums[1]}
-        return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}
+        return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}, -bad
 
     def _hand_over(self, row: Row) -> None:
         failure = ""
@@ -174,9 +175,9 @@ class Observer:
                 self._on_row(row)
             except OSError as error:
                 failure = f"cannot write the results: {error}"
-        failure = self.world.share(failure)
-        if failure:
-            raise RunError(failure)
+        # a reduction lets all go at once, as a barrier: what some need to leave is no waiting in the next exchange
+        if self.world.maximum(float(bool(failure))):
+            raise RunError(self.world.share(failure))
 
 
 def run_loop(

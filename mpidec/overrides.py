@@ -105,7 +105,7 @@ def _option_names(section: str, table: Table) -> set[str]:
     if section == "graph":
         cls: type | None = TOPOLOGIES.get(str(table.get("topology")))
     elif section == "problem":
-        cls = PROBLEMS.get(str(table.get("kind")), {}).get(str(table.get("source")))
+        cls = PROBLEMS[str(table["kind"])].get(str(table.get("source"))) if table.get("kind") in PROBLEMS else None
     else:
         cls = ALGORITHMS.get(str(table.get("algorithm")))
     return {f.name for f in dataclasses.fields(cls)} if cls is not None else set()

@@ -24,6 +24,7 @@ from commands import clean_environment, finish, start
 NODES = ("n1", "n2", "n3", "n4")
 CORES = 2  # of each node, as Slurm sees them
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "squeue", "scontrol", "scancel", "setpriv")
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 PYTHON = sys.executable
 SCRIPTS = Path(__file__).resolve().parents[1] / "hpc" / "slurm"
 _PATH = f"{Path(PYTHON).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -105,13 +106,30 @@ class Cluster:
     def wait(self, job: str, *states: str, seconds: float = 90.0) -> str:
         """Wait for a job to come to one of these states (COMPLETED unless told); fails where it ends in another."""
         wanted = states or ("COMPLETED",)
-        ended = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
-        until = time.monotonic() + seconds
-        while (now := self.state(job)) not in wanted:
-            if now in ended or time.monotonic() > until:
-                pytest.fail(f"job {job} is {now}, wanted {' or '.join(wanted)}\n{self.out('scontrol', 'show', 'job', job)}")
-            time.sleep(0.2)
+        self.until(lambda: (now := self.state(job)) in wanted or now in _ENDED, f"job {job} does not end", seconds)
+        if (now := self.state(job)) not in wanted:
+            pytest.fail(f"job {job} is {now}, wanted {' or '.join(wanted)}\n{self._told()}")
         return now
+
+    def until(self, true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+        """Wait for this to come true; fails with what Slurm and the jobs say."""
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                pytest.fail(f"after {seconds:g} s: {what}\n{self._told()}")
+            time.sleep(0.2)
+
+    def steps(self, job: str) -> list[str]:
+        """The steps of a job, or of an array of one task, that a node has not done with: a daemon each, named after it."""
+        mark, found = f"slurmstepd: [{job.partition('_')[0]}.", []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                name = (entry / "cmdline").read_text()
+            except OSError:
+                continue  # it has ended
+            if name.startswith(mark):
+                found.append(name)
+        return found
 
     # -- daemons --------------------------------------------------------------------------------------------------
 
@@ -193,6 +211,13 @@ class Cluster:
     def _nodes(self) -> set[str]:
         done = self.call("sinfo", "--noheader", "--Node", "--format=%t", cwd=self.folder, seconds=30.0)
         return set(done.stdout.split())
+
+    def _told(self) -> str:
+        """The last three jobs as Slurm has them, what they wrote, and the end of slurmctld's log."""
+        about = self.call("scontrol", "show", "job", cwd=self.folder).stdout.strip().split("\n\n")[-3:]
+        logs = [Path(line.partition("=")[2]) for job in about for line in job.split() if line.startswith("StdOut=")]
+        logs = [*dict.fromkeys(log for log in logs if log.is_file()), self.folder / "slurmctld.log"]
+        return "\n".join([*about, *(f"--- {log}\n{log.read_text()[-3000:]}" for log in logs)])
 
     def _until(self, what: str, true: Callable[[], bool], seconds: float = 20.0) -> None:
         until = time.monotonic() + seconds

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when numpy loads its
 
 import numpy as np  # noqa: E402
 
-from mpidec.problems import MultitaskRegression  # noqa: E402
+from mpidec.problems.multitask import MultitaskRegression  # noqa: E402
 
 
 def task_loop(X: Any, y: Any, U: Any, solve: Callable[[Any, Any], Any]) -> Any:

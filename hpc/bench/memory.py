@@ -35,7 +35,7 @@ def measure() -> None:
     import mpidec
     from mpidec.graph.mixing import MIXINGS
     from mpidec.graph.topology import ErdosRenyi
-    from mpidec.problems import Synthetic
+    from mpidec.problems.synthetic import Synthetic
 
     with mpidec.World() as world:
         L = world.size

@@ -54,9 +54,9 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
     """Rounds of D-SGD on 200 random samples a node."""
     from mpi4py import MPI
 
-    from mpidec.algorithms import DSGD
+    from mpidec import DSGD
     from mpidec.mpi.world import World
-    from mpidec.problems import LogisticRegression
+    from mpidec.problems.logistic import LogisticRegression
 
     with World() as world:
         rng = np.random.default_rng(world.rank)
@@ -94,7 +94,7 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
 
 def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
     """A pass over Fashion-MNIST, `batch` samples a step in all."""
-    from mpidec.algorithms import DSGD
+    from mpidec import DSGD
     from mpidec.experiment import load_problem
     from mpidec.mpi.world import World
     from mpidec.problems import PROBLEMS

@@ -61,9 +61,9 @@ def _plans(quick: bool) -> list[Plan]:
     regular = {"topology": "random_regular", "degree": 4}
     return [
         plan("bytes-d", 4, "problem.d", (40, 80, 160), {"topology": "ring"}),
-        plan("bytes-r", 4, "problem.rank", (1, 2, 4), {"topology": "ring"}),
-        plan("bytes-degree", nodes, "graph.degree", (2, 3, 6) if quick else (2, 4, 8), regular),
-        plan("bytes-nodes", nodes, "ranks", (3, 4, 8) if quick else (4, 8, 16, 32), {"topology": "ring"}),
+        plan("bytes-r", 4, "problem.rank", (1, 4) if quick else (1, 2, 4), {"topology": "ring"}),
+        plan("bytes-degree", nodes, "graph.degree", (2, 6) if quick else (2, 4, 8), regular),
+        plan("bytes-nodes", nodes, "ranks", (4, 8) if quick else (4, 8, 16, 32), {"topology": "ring"}),
     ]
 
 

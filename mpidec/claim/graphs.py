@@ -29,7 +29,7 @@ _GRAPHS: Mapping[str, dict[str, object]] = {
     "barabasi_albert": {"attach": 2},
     "complete": {},
 }
-_QUICK = ("ring", "torus", "exponential", "barabasi_albert")
+_QUICK = ("ring", "torus", "exponential")
 _STEADY = (1, 2, 3, 4, 5, 6, 8)
 _WIDE = (1, 2, 3, 4, 6, 8, 10, 12, 15, 19, 24)
 _LADDERS = {

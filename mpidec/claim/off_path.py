@@ -28,7 +28,7 @@ _FAILED = 0.9
 
 def _plans(quick: bool) -> list[Plan]:
     ranks, seeds = (8, 1) if quick else (12, 5)
-    rounds = (1, 2, 3, 4, 6, 8) if quick else _ROUNDS
+    rounds = (1, 2, 3, 4) if quick else _ROUNDS
     graph = {"topology": "erdos_renyi", "p": 0.5}
 
     def plan(name: str, methods: Sequence[dict[str, object]], key: str, values: Sequence[float], **problem: object) -> Plan:
@@ -38,9 +38,9 @@ def _plans(quick: bool) -> list[Plan]:
     def to(eps: float, iterations: int) -> list[dict[str, object]]:
         return [central(iterations, eps), *ladder("dif_altgdmin", rounds, iterations, eps)]
 
-    dec = (10, 20, 40) if quick else _DEC
+    dec = (20, 40) if quick else _DEC
     noisy = [central(100), *ladder("dif_altgdmin", rounds, 100), *ladder("dec_altgdmin", dec, 100)]
-    conditions = (1.0, 3.0, 10.0) if quick else (1.0, 2.0, 3.0, 10.0)
+    conditions = (1.0, 10.0) if quick else (1.0, 2.0, 3.0, 10.0)
     shares = (1.0, 10.0) if quick else (1.0, 3.0, 10.0)
     tasks = (ranks, 10 * ranks) if quick else (ranks, 2 * ranks, 10 * ranks)
     return [

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import tomli_w
 
-from mpidec.commands.handover import VARIABLE, Facts, Handover
+from mpidec.commands.handover import BEGUN, VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError
 from mpidec.mpi import launcher
@@ -66,6 +66,10 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
             environment |= _placed(experiment, found, Path(scratch))
         ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
+        if not (interrupted or handover.answered(BEGUN)) and _is_a_crash(status):
+            # in MPI's own start: Open MPI 5 has a race there (ompi#12495), its launcher a thread that may fail to start
+            print(f"mpidec: note: status {status} before the ranks had met: starting them once more", file=sys.stderr)
+            status, interrupted = run_and_forward_signals(command, environment, ask)
         told, where = handover.answered("status"), handover.answered("folder")
     if told is not None and status == 0:
         return int(told)
@@ -81,6 +85,11 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
     print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
     return FAILED if status in _TAKEN else status
+
+
+def _is_a_crash(status: int) -> bool:
+    """Whether a launcher's status is none of those of a refusal (1, 2), or of having been ended by somebody."""
+    return status > 2 and status not in (128 + signal.SIGINT, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 
 
 def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:

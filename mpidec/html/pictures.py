@@ -18,6 +18,7 @@ from mpidec.plots import AXES
 DRAWN = 6
 """Graphs, and maps of links, that are drawn; tables have the rest."""
 
+_PANELS = 8  # of a map, at most
 _LINKS = 240  # rows in the table of a map
 
 
@@ -128,6 +129,10 @@ def _traffic_map(run: Run, name: str) -> Picture:
     rows: list[list[Cell]] = [[f"{label}: {a} to {b}", sent] for sent, label, (a, b) in kept]
     heading = f"Bytes from rank to rank in {run.name}"
     caption = f"{heading}, initialization and iterations; a white square stands for no message."
+    if len(maps) > _PANELS:
+        caption += f" Drawn are {_PANELS} of {len(maps)} methods, evenly spaced."
+        drawn = {list(maps)[round(i)] for i in np.linspace(0, len(maps) - 1, _PANELS)}
+        maps = {label: sent for label, sent in maps.items() if label in drawn}
     drawing = svg(traffic_figure(maps), name, heading, "; ".join(words) + ".")
     return Picture(drawing, caption, Table(f"{heading}{note}", ("method and link", "bytes sent"), rows))
 

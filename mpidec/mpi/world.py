@@ -23,8 +23,15 @@ from mpidec.mpi.transport import GraphTransport, MPIReducer
 
 _NAP = 0.002  # seconds between two looks
 
+_HEAD_START = 0.1
+
 T = TypeVar("T")
 Array = NDArray[Any]
+
+
+def _first_message_may_be_early() -> bool:
+    """Whether a message on COMM_WORLD to a rank that is still in MPI_Init can end that rank (ompi#12495, open in 5.0.11)."""
+    return MPI.COMM_WORLD.size > 1 and MPI.Get_library_version().startswith("Open MPI v5.0")
 
 
 class World:
@@ -35,7 +42,11 @@ class World:
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None) -> None:
-        self._comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
+        if comm is None:
+            comm = MPI.COMM_WORLD
+            if _first_message_may_be_early():
+                sleep(_HEAD_START)
+        self._comm = comm.Dup()
         self.rank = self._comm.rank
         self.size = self._comm.size
         self.local_ranks = self._ranks_on_this_host()

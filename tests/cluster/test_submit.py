@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 import tomli_w
@@ -32,31 +31,28 @@ def status(cluster, folder, job):
     return next(each for each in cells if each["job"] == job)
 
 
-def until(true, what, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
-
-
 def under_way(cluster, folder, name, *arguments, **changes):
     """Submit a run that would take hours, and wait until it has observed something; the job's number and run folder."""
     experiment = write(folder, small(**{"ranks": 6, "method": LONG, **changes}))
     job = submit(cluster, folder, experiment, "--nodes=3", f"--out=runs/{name}", *arguments)
     trace = folder / "runs" / name / "trace.csv"
-    until(lambda: trace.exists() and len(trace.read_text().splitlines()) > 2, "no observation")
+    cluster.until(lambda: trace.exists() and len(trace.read_text().splitlines()) > 2, "no observation")
     return job, folder / "runs" / name
 
 
 def begin_again(cluster, job):
-    """Slurm lets a requeued job wait for two minutes, counted anew once its nodes are done with it: not here."""
+    """Slurm lets a requeued job wait for two minutes, counted anew once its nodes are done with it: not here.
+
+    It must not begin while a node still ends the step of the same number of its first start, as one set down may.
+    """
+    cluster.until(lambda: not cluster.steps(job), "its first start does not end")
 
     def begun():
-        if waits := cluster.state(job) == "PENDING":
+        if (state := cluster.state(job)) == "PENDING":
             cluster.call("scontrol", "update", f"jobid={job}", "starttime=now", cwd=cluster.folder)  # it may begin meanwhile
-        return not waits
+        return state in ("RUNNING", "COMPLETED", "FAILED")
 
-    until(begun, "it is not started again")
+    cluster.until(begun, "it is not started again")
 
 
 def test_a_run_is_submitted_and_told_of(cluster, tmp_path):
@@ -80,7 +76,7 @@ def test_the_runs_of_a_sweep_are_tasks_of_an_array(cluster, tmp_path):
     sweep = {"name": "sizes", "experiment": "small.toml", "seeds": 1, "vary": [{"ranks": [2, 3, 4]}]}
     (tmp_path / "sizes.toml").write_text(tomli_w.dumps(sweep))
     job = submit(cluster, tmp_path, "sizes.toml", "--array", "--nodes=2", "--time=5")
-    until(lambda: {cluster.state(f"{job}_{i}") for i in range(3)} == {"COMPLETED"}, "the array goes on", 90)
+    cluster.until(lambda: {cluster.state(f"{job}_{i}") for i in range(3)} == {"COMPLETED"}, "the array goes on", 90)
     found = {row["ranks"]: row for row in rows(tmp_path / "runs" / "sizes" / "runs.csv")}
     assert {n: row["status"] for n, row in found.items()} == {"2": "finished", "3": "finished", "4": "finished"}
     layouts = [json.loads((tmp_path / "runs" / "sizes" / row["run"] / "run.json").read_text()) for row in found.values()]
@@ -96,7 +92,7 @@ def test_a_cancelled_job_ends_in_order(cluster, tmp_path):
     minutes, seconds = map(int, told["left"].split(":"))
     assert 5 * 60 < 60 * minutes + seconds <= 7 * 60
     cluster.out("scancel", job)
-    until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "run.json says it runs")
+    cluster.until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "run.json says it runs")
     cluster.wait(job, "CANCELLED")
     assert status(cluster, tmp_path, job)["state"] == "cancelled"
 
@@ -104,7 +100,7 @@ def test_a_cancelled_job_ends_in_order(cluster, tmp_path):
 def test_the_signal_before_the_time_limit_ends_the_run_in_order(cluster, tmp_path):
     """Slurm looks at time limits twice a minute: so this signal comes 15 to 45 s after the start."""
     job, run = under_way(cluster, tmp_path, "long", "--time=1", "--sbatch=--signal=B:TERM@45")
-    until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "no signal came", 60)
+    cluster.until(lambda: json.loads((run / "run.json").read_text())["status"] == "interrupted", "no signal came", 60)
     cluster.wait(job, "FAILED")  # by its own status, not by the limit
     about = json.loads((run / "run.json").read_text())
     assert about["end"] is not None
@@ -117,7 +113,7 @@ def test_a_run_goes_on_in_its_requeued_job_as_if_it_had_not_stopped(cluster, tmp
     lasts = {"ranks": 3, "method": methods, "observe": {"every": 50}, "checkpoint": {"keep": 2}}
     job, run = under_way(cluster, tmp_path, "long", "--time=7", **lasts)
     cluster.out("scancel", "--signal=TERM", "--batch", job)
-    until(lambda: cluster.state(job) == "PENDING", "it asks for no requeue")
+    cluster.until(lambda: cluster.state(job) == "PENDING", "it asks for no requeue")
     assert status(cluster, tmp_path, job)["state"] == "pending (BeginTime)"
     begin_again(cluster, job)
     cluster.wait(job)
@@ -131,15 +127,15 @@ def test_a_run_goes_on_in_its_requeued_job_as_if_it_had_not_stopped(cluster, tmp
 def test_a_run_whose_node_goes_down_goes_on_from_its_last_checkpoint(cluster, tmp_path):
     job, run = under_way(cluster, tmp_path, "long", "--time=5", checkpoint={"every": 100})
     assert cluster.out("squeue", "--noheader", f"--jobs={job}", "--format=%N") == "n[1-3]"
-    until(lambda: list((run / "checkpoints").glob("*.json")), "no checkpoint")
+    cluster.until(lambda: list((run / "checkpoints").glob("*.json")), "no checkpoint")
     cluster.out("scontrol", "update", "nodename=n2", "state=down", "reason=test")
     try:
-        until(lambda: cluster.state(job) == "PENDING", "it is not requeued")
+        cluster.until(lambda: cluster.state(job) == "PENDING", "it is not requeued")
     finally:
-        until(lambda: cluster.out("sinfo", "--noheader", "--format=%t") == "idle", "a node stays away")
+        cluster.until(lambda: cluster.out("sinfo", "--noheader", "--format=%t") == "idle", "a node stays away")
     begin_again(cluster, job)
-    until(lambda: len(json.loads((run / "run.json").read_text())["starts"]) == 2, "it does not begin again")
-    until(lambda: json.loads((run / "run.json").read_text())["starts"][1].get("step"), "it does not go on")
+    cluster.until(lambda: len(json.loads((run / "run.json").read_text())["starts"]) == 2, "it does not begin again")
+    cluster.until(lambda: json.loads((run / "run.json").read_text())["starts"][1].get("step"), "it does not go on")
     assert 0 < json.loads((run / "run.json").read_text())["starts"][1]["step"] < 10**6
     cluster.out("scancel", job)
     cluster.wait(job, "CANCELLED")
@@ -151,11 +147,11 @@ def test_the_runs_of_an_array_go_on_in_their_requeued_tasks(cluster, tmp_path):
     (tmp_path / "one.toml").write_text(tomli_w.dumps({"name": "one", "experiment": "small.toml", "seeds": 1}))
     job = submit(cluster, tmp_path, "one.toml", "--array", "--nodes=1", "--time=5")
     run = tmp_path / "runs" / "one" / "seed=0"
-    until(lambda: (run / "trace.csv").exists() and len(rows(run / "trace.csv")) > 2, "no observation")
+    cluster.until(lambda: (run / "trace.csv").exists() and len(rows(run / "trace.csv")) > 2, "no observation")
     cluster.out("scancel", "--signal=TERM", "--batch", f"{job}_0")
-    until(lambda: cluster.state(f"{job}_0") == "PENDING", "it asks for no requeue")
+    cluster.until(lambda: cluster.state(f"{job}_0") == "PENDING", "it asks for no requeue")
     begin_again(cluster, f"{job}_0")
-    until(lambda: cluster.state(f"{job}_0") == "COMPLETED", "it does not end", 90)
+    cluster.until(lambda: cluster.state(f"{job}_0") == "COMPLETED", "it does not end", 90)
     assert [start.get("step") is None for start in json.loads((run / "run.json").read_text())["starts"]] == [True, False]
     assert [row["step"] for row in rows(run / "trace.csv")] == [str(k) for k in range(0, 4001, 50)]
 

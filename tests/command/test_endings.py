@@ -13,6 +13,8 @@ import pytest
 from commands import assert_one_sentence, clean_environment, finish, mpidec, rows, small, start, write
 from processes import inside, wait_for
 
+from mpidec.mpi.launcher import family, find_launcher, library_version
+
 RUN = [sys.executable, "-m", "mpidec", "run"]
 LAUNCHERS = ("mpiexec", "mpirun", "prterun", "mpiexec.hydra")
 
@@ -72,6 +74,34 @@ def test_a_killed_rank_ends_the_run_as_failed(tmp_path):
     assert "the ranks ended with status" in done.stderr
     assert status(tmp_path) == "failed"
     assert wait_for(lambda: inside(tmp_path) == [], 10)
+
+
+def launcher_that_crashes(folder, times):
+    """The real launcher, but for its first starts: it dies as ranks do that crash in MPI_Init, before they have met."""
+    found = find_launcher(family(library_version())).path
+    script = folder / "crashes"
+    script.write_text(
+        f"""#!/bin/sh
+[ "$1" != --version ] || exec {found} --version
+echo >>{folder}/starts
+[ $(wc -l <{folder}/starts) -gt {times} ] || kill -SEGV $$
+exec {found} "$@"
+"""
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, 0), (9, 128 + signal.SIGSEGV)])
+def test_ranks_that_crash_before_they_have_met_are_started_once_more(times, status, tmp_path):
+    launcher = launcher_that_crashes(tmp_path, times)
+    done = mpidec("run", write(tmp_path, small()), "--out=out", cwd=tmp_path, MPIDEC_MPIEXEC=launcher)
+    assert done.returncode == status, done.stderr
+    assert (tmp_path / "starts").read_text().count("\n") == 2
+    note, *rest = done.stderr.splitlines()
+    assert note == "mpidec: note: status 139 before the ranks had met: starting them once more"
+    assert [line.startswith("mpidec: the ranks ended with status 139") for line in rest] == [True] * (status != 0)
+    assert (tmp_path / "out" / "run.json").exists() == (status == 0)
 
 
 def test_ctrl_c_twice_ends_all_at_once(tmp_path):

@@ -13,7 +13,7 @@ import re
 import mpidec
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import ErdosRenyi
-from mpidec.problems import Synthetic
+from mpidec.problems.synthetic import Synthetic
 
 with mpidec.World() as world:
     graph = mpidec.lay_graph(world, ErdosRenyi(p=0.5), MIXINGS["metropolis"], seed=0)

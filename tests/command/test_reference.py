@@ -12,8 +12,8 @@ from mpidec.algorithms import ALGORITHMS
 from mpidec.graph.facts import graph_facts
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES, adjacency
-from mpidec.problems import Synthetic
 from mpidec.problems.partition import split
+from mpidec.problems.synthetic import Synthetic
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
 L, SEED, ITERATIONS, EVERY = 20, 0, 300, 50

@@ -91,7 +91,7 @@ def test_final_arrays_are_every_nodes_and_give_the_last_traced_error(folder):
         U = final["dif_altgdmin/U"]
         assert final["dif_altgdmin/step_size"].shape == (4,)
     assert U.shape == (4, 20, 2)
-    from mpidec.problems import Synthetic
+    from mpidec.problems.synthetic import Synthetic
 
     truth = Synthetic(d=20, tasks=25, rank=2, samples=10).load(0, 4, 1, None).truth
     worst = max(np.linalg.norm(truth - u @ (u.T @ truth), 2) for u in U)
@@ -285,7 +285,7 @@ def test_a_target_of_one_method_is_observed_for_all(first, tmp_path):
 PUBLIC = """
 from dataclasses import dataclass
 from typing import NamedTuple
-from mpidec.problems import Synthetic
+from mpidec.problems.synthetic import Synthetic
 
 class Offset(NamedTuple):
     value: float

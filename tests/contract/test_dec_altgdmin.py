@@ -9,7 +9,7 @@ from mpidec.algorithms import ALGORITHMS
 from mpidec.graph.facts import graph_facts
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES
-from mpidec.problems import Synthetic
+from mpidec.problems.synthetic import Synthetic
 
 L = 8
 GAMMA = (1 + np.sqrt(2)) / 3  # of a ring of 8

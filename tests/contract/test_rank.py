@@ -11,7 +11,7 @@ from simnet import networks, run_nodes
 from mpidec.algorithms import ALGORITHMS
 from mpidec.algorithms.spectral import steepest_fall
 from mpidec.predict import predict
-from mpidec.problems import Synthetic
+from mpidec.problems.synthetic import Synthetic
 
 BOUND = Synthetic(d=40, tasks=60, samples=30, rank=7, true_rank=3)
 

@@ -196,7 +196,7 @@ def test_rounds_below_one_are_refused_before_any_message(world):
 def test_run_refuses_what_an_experiment_file_would(world):
     import mpidec
     from mpidec.errors import InputError
-    from mpidec.problems import Synthetic
+    from mpidec.problems.synthetic import Synthetic
 
     graph = mpidec.lay_graph(world, TOPOLOGIES["ring"](), MIXINGS["metropolis"], seed=0)
     problem = mpidec.load_problem(world, Synthetic(d=12, tasks=11, rank=2, samples=9), seed=0)

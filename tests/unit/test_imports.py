@@ -10,7 +10,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # a module may import from its own layer and from those before it
 LAYERS = [
-    {"errors", "seeding"},
+    {"errors", "seeding", "tables"},
     {"options"},
     {"graph", "ledger"},
     {"network", "problems"},

@@ -9,7 +9,8 @@ import pytest
 
 from mpidec.errors import InputError
 from mpidec.options import build
-from mpidec.problems import PROBLEMS, MultitaskRegression, TwoBlock, multitask
+from mpidec.problems import PROBLEMS, TwoBlock, multitask
+from mpidec.problems.multitask import MultitaskRegression
 from mpidec.problems.synthetic import Synthetic
 
 SIZES = [(1, 2, 2, 1), (7, 5, 4, 3), (11, 9, 12, 2), (23, 30, 17, 5), (5, 6, 40, 4)]  # tasks, n, d, r
