@@ -16,6 +16,7 @@ VERBS = {
     "run": "run",
     "sweep": "sweep",
     "claim": "claim",
+    "study": "study",
     "submit": "submit",
     "status": "status",
     "report": "report",

@@ -56,12 +56,13 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
 
     from mpidec import DSGD
     from mpidec.mpi.world import World
+    from mpidec.problems.classification import Own
     from mpidec.problems.logistic import LogisticRegression
 
     with World() as world:
         rng = np.random.default_rng(world.rank)
         A, y = rng.random((200, WIDTH)).astype(dtype), rng.integers(0, CLASSES, 200)
-        problem = LogisticRegression(A, y, classes=CLASSES, l2=1e-4, batch=batch, seed=0, node=world.rank)
+        problem = LogisticRegression(A, Own(y, batch, seed=0, node=world.rank), classes=CLASSES, l2=1e-4)
         net, neighbors = ring(world)
         graph = MPI.COMM_WORLD.Create_dist_graph_adjacent(neighbors, neighbors, reorder=False)
         algorithm = DSGD(step_size=1e-3)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mpidec.claim.accuracy_pictures import Spent, to_accuracy, to_eps
-from mpidec.claim.fits import FEWEST_SEEDS, SLACK, Estimate, Line, Rows, estimate, fall, fewest, fit, plateaus, reaching
-from mpidec.claim.plan import CENTRAL, Findings, Found, Part, Plan, central, climb, experiment, ladder
+from mpidec.claim.fits import SLACK, Line, Rows, fall, fewest, fit, plateaus, reaching
+from mpidec.claim.plan import CENTRAL, Findings, Found, Part, central, climb, experiment, ladder
 from mpidec.html.collect import Run
 from mpidec.html.parts import Picture, Verdict
+from mpidec.intervals import FEWEST_SEEDS, Estimate, estimate
+from mpidec.sweep.planned import Plan
 
 PLAN = "accuracy"
 DECADES = range(2, 13)

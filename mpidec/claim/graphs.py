@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from mpidec.claim.axes import mark
-from mpidec.claim.fits import SLACK, estimate, fewest, fit, reaching
-from mpidec.claim.plan import CENTRAL, Findings, Found, Part, Plan, central, climb, experiment, ladder
+from mpidec.claim.fits import SLACK, fewest, fit, reaching
+from mpidec.claim.plan import CENTRAL, Findings, Found, Part, central, climb, experiment, ladder
 from mpidec.html.collect import Run
 from mpidec.html.parts import Cell, Picture, Table, Verdict
 from mpidec.html.svg import svg
+from mpidec.intervals import estimate
 from mpidec.plots import COLORS
+from mpidec.sweep.planned import Plan
 
 EPS = 1e-10
 _ITERATIONS = 135

@@ -16,11 +16,12 @@ from pathlib import Path
 from mpidec import __version__
 from mpidec.claim import PARTS
 from mpidec.claim.accuracy import PLAN as ACCURACY
-from mpidec.claim.plan import CENTRAL, FILES, Findings, Found, Plan, rungs
+from mpidec.claim.plan import CENTRAL, Findings, Found, rungs
 from mpidec.errors import InputError
 from mpidec.html.collect import Collection, Run, collect
 from mpidec.html.parts import Verdict, many
 from mpidec.sweep import State, Sweep, read_sweep, states
+from mpidec.sweep.planned import FILES, Plan
 
 JSON = "claim.json"
 """The verdicts as data; the file that makes a folder a claim's."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from mpidec.claim.fits import METRIC, SLACK, Rows, estimate, fewest, reaching
+from mpidec.claim.fits import METRIC, SLACK, Rows, fewest, reaching
 from mpidec.claim.off_path_table import overview
-from mpidec.claim.plan import CENTRAL, Findings, Found, Part, Plan, central, climb, experiment, ladder
+from mpidec.claim.plan import CENTRAL, Findings, Found, Part, central, climb, experiment, ladder
 from mpidec.html.collect import Run
 from mpidec.html.parts import Verdict
+from mpidec.intervals import estimate
+from mpidec.sweep.planned import Plan
 
 _ROUNDS = (1, 2, 3, 4, 6, 8, 12, 18)
 _DEC = (5, 10, 15, 20, 30, 40, 60)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from mpidec.config import Experiment, Method
 from mpidec.graph.base import Structured
@@ -17,42 +14,15 @@ from mpidec.graph.topology import adjacency
 from mpidec.html.collect import Run
 from mpidec.html.parts import Picture, Verdict
 from mpidec.predict import predict
-from mpidec.sweep import Sweep, read_sweep
+from mpidec.sweep.planned import Plan
 
 Table = dict[str, Any]
 
 CENTRAL = "centralized"
 """The label of AltGDmin over all-reduce, which every accuracy is held against."""
 
-FILES = "sweeps"
-"""The folder of the sweep files in that of the results."""
-
 # seconds on two quiet cores, messages of 3.2 kB: to start and end a run, and each rank; a round and an iteration, per node
 _START, _RANK, _ROUND, _ITERATION = 1.3, 0.2, 3e-5, 4e-4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A sweep of the claim: an experiment's tables, axes as a sweep file has them, and seeds from 0."""
-
-    name: str
-    experiment: Table
-    seeds: int
-    vary: Sequence[Table] = ()
-    library_bytes: bool = False
-
-    def write(self, folder: Path) -> Sweep:
-        """Write the sweep and its experiment into `folder`, where they are not there as they should be, and read them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        base = f"{self.name}.experiment.toml"
-        sweep: Table = {"name": self.name, "experiment": base, "seeds": self.seeds, "vary": list(self.vary)}
-        if self.library_bytes:
-            sweep["library_bytes"] = True
-        for name, table in ((base, self.experiment), (f"{self.name}.toml", sweep)):
-            text = tomli_w.dumps(table)
-            if not (folder / name).exists() or (folder / name).read_text() != text:
-                (folder / name).write_text(text)
-        return read_sweep(folder / f"{self.name}.toml")
 
 
 @dataclass(frozen=True)

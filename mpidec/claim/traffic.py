@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from mpidec.claim.axes import mark
-from mpidec.claim.fits import estimate
 from mpidec.claim.graphs import Need, needs
 from mpidec.claim.graphs import plans as graph_plans
-from mpidec.claim.plan import CENTRAL, Findings, Found, Part, Plan, central, experiment, ladder, rungs
+from mpidec.claim.plan import CENTRAL, Findings, Found, Part, central, experiment, ladder, rungs
 from mpidec.html.collect import Run
 from mpidec.html.parts import Cell, Picture, Table, Verdict
 from mpidec.html.svg import svg
+from mpidec.intervals import estimate
 from mpidec.mpi import launcher
 from mpidec.plots import COLORS
+from mpidec.sweep.planned import Plan
 
 LIBRARY = "traffic-library"
 _ITERATIONS = 20

@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError(f"--jobs: got {arguments.jobs}, wanted at least 1")
     from mpidec.claim import PARTS  # loads matplotlib and scipy
     from mpidec.claim.judging import judge, plans, rows, write
-    from mpidec.claim.plan import FILES
+    from mpidec.sweep.planned import FILES
 
     parts = list(dict.fromkeys(arguments.only.split(","))) if arguments.only is not None else list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:

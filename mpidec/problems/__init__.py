@@ -18,6 +18,9 @@ _KINDS = {
         "digits": "logistic:DigitsLogistic",
         "files": "logistic:FilesLogistic",
     },
+    "lenet": {
+        "fashion": "lenet:FashionLeNet",
+    },
 }
 
 PROBLEMS: dict[str, Table[type[ProblemSpec]]] = {kind: Table("mpidec.problems", own) for kind, own in _KINDS.items()}

@@ -90,8 +90,8 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
     if base == path.resolve():
         raise InputError(f"{path}: experiment names the sweep file itself, wanted the file of the experiment to vary")
     common = dict(_settings(file.set, f"{path.name}: set")) | dict(read_setting(s) for s in settings)
-    axes = [_axis(axis, f"{path.name}: vary.{i}") for i, axis in enumerate(file.vary)]
-    keys = tuple(key for axis in axes for key in axis[0])
+    axes = [axis(one, f"{path.name}: vary.{i}") for i, one in enumerate(file.vary)]
+    keys = tuple(key for points in axes for key in points[0])
     _check_keys([*common, *keys], keys, path.name)
     if (points := math.prod(len(axis) for axis in axes)) > MOST:
         raise InputError(f"{path.name}: got {points:,} settings, wanted at most {MOST:,} runs; vary less at a time")
@@ -134,7 +134,7 @@ def _settings(table: Table, where: str, above: str = "") -> Iterator[tuple[str, 
             yield path, value
 
 
-def _axis(table: Table, where: str) -> list[Table]:
+def axis(table: Table, where: str) -> list[Table]:
     """The points of an axis, each with a value for every key of it."""
     columns: dict[str, list[Any]] = {}
     for key, values in _settings(table, where):

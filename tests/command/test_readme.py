@@ -14,14 +14,15 @@ from commands import dry_rows, finish, rows, small, start, write
 from mpidec.checkpoint import Checkpoint
 from mpidec.config import parse
 from mpidec.mpi import launcher
+from mpidec.study.file import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-# by CI itself: launch/quickstart, tests/run; mpidec claim by test_claim.py, submit in tests/cluster; and launch/setup does what
-# the pip lines say
+# by CI itself: launch/quickstart, tests/run; mpidec claim and study by their own tests, submit in tests/cluster; launch/setup does
+# what the pip lines say
 ELSEWHERE = (
-    *("launch/quickstart", "tests/run", "mpidec claim", "mpidec submit"),
+    *("launch/quickstart", "tests/run", "mpidec claim", "mpidec study", "mpidec submit"),
     *("python3 -m venv", ".venv/bin/pip", ".venv/bin/mpidec doctor"),
 )
 COMMANDS = [
@@ -99,7 +100,7 @@ def test_the_experiment_file(tmp_path):
 
 
 def test_the_sweep_file(tmp_path):
-    experiment, checkpoint, sweep = (block for language, block in BLOCKS if language == "toml")
+    experiment, checkpoint, sweep, _ = (block for language, block in BLOCKS if language == "toml")
     assert parse(tomllib.loads(experiment + checkpoint), tmp_path).checkpoint == Checkpoint(minutes=10, keep=2)
     (tmp_path / "quickstart.toml").write_text(experiment)
     (tmp_path / "readme.toml").write_text(sweep)
@@ -107,6 +108,13 @@ def test_the_sweep_file(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4 * 2 * 5
     assert "  rounds=5,topology=ring,ranks=8,seed=0" in done.stdout
+
+
+def test_the_study_file(tmp_path):
+    (tmp_path / "readme.toml").write_text(next(block for _, block in BLOCKS if "[tune]" in block))
+    study = read_study(tmp_path / "readme.toml")
+    assert ([point.name for point in study.points], study.methods) == (["ranks-4", "ranks-9"], ["dat_sgd", "d_sgd"])
+    assert (study.file.tune.heats, study.file.law[0].error) == (3, "falls")
 
 
 def test_the_script(tmp_path):

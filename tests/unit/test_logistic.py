@@ -5,13 +5,13 @@ import gzip
 
 import numpy as np
 import pytest
+from images import NAMES, idx, write_images
 
 from mpidec.errors import InputError
 from mpidec.problems import PROBLEMS, Smooth
 from mpidec.problems.libsvm import read_libsvm
 
 SOURCES = PROBLEMS["logistic"]
-IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 
 
 @pytest.fixture
@@ -236,17 +236,13 @@ def test_fashion_files_are_checked_and_what_is_missing_names_the_digits(tmp_path
     spec = SOURCES["fashion"](path=str(tmp_path), batch=2, find_minimum=False)
     with pytest.raises(InputError, match=r'train-images-idx3-ubyte.* source = "digits"'):
         spec.check(2)
-    rng = np.random.default_rng(0)
-    for name, count in zip(IDX, (30, 30, 20, 20), strict=True):
-        items = rng.integers(0, 256, (count, 3, 2)) if "images" in name else np.arange(count) % 10
-        sizes = np.array([0x0800 + items.ndim, *items.shape], ">u4").tobytes()
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(sizes + items.astype(np.uint8).tobytes()))
+    write_images(tmp_path, (30, 20), (3, 2))
     spec.check(4)
     shard = spec.load(1, 4, 0, public := spec.public(0, 4))
     assert shard.A.shape == (7, 7) and shard.notes["samples_left_over"] == 2 and public.parts.shape == (4, 7)
-    whole = gzip.decompress((tmp_path / f"{IDX[0]}.gz").read_bytes())
+    whole = gzip.decompress((tmp_path / f"{NAMES[0]}.gz").read_bytes())
     images = np.frombuffer(whole[16:], np.uint8).reshape(30, 6)
     np.testing.assert_allclose(shard.A[:, :-1], images[public.parts[1]] / 255)
-    (tmp_path / f"{IDX[1]}.gz").write_bytes(gzip.compress(np.array([0x0801, 30], ">u4").tobytes() + bytes([12] * 30)))
+    (tmp_path / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(np.full(30, 12))))
     with pytest.raises(InputError, match="label 12, wanted 0 to 9"):
         spec.check(4)

@@ -1,0 +1,155 @@
+"""Study files: an experiment, what varies, the grid of step sizes, and what is said to follow."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from mpidec.config import Table, name_meta, parse, read_table
+from mpidec.errors import InputError
+from mpidec.metrics import METRICS, choose_metrics
+from mpidec.options import Meta, build
+from mpidec.overrides import literal, override
+from mpidec.sweep.plan import axis
+
+STEP_SIZE = "step_size"
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+@dataclass(frozen=True)
+class Tune:
+    """How step sizes are found: each method tries the same grid, and the better half goes on to twice as many steps."""
+
+    step_sizes: Annotated[list[float], Meta(description="the grid, the same for every method")]
+    seeds: Annotated[int, Meta(ge=1, description="repetitions of a trial, by seeds that no later run has")] = 2
+    share: Annotated[float, Meta(gt=0, le=1, description="of the study's iterations that the last heat has")] = 0.25
+    heats: Annotated[int, Meta(ge=1, description="each of half as many steps as the next")] = 3
+
+
+@dataclass(frozen=True)
+class Law:
+    """What the error of a method does as an axis grows, at its first and last value."""
+
+    method: str
+    along: Annotated[str, Meta(description="a varied key")]
+    error: Literal["falls", "rises"]
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """The keys of a study file."""
+
+    name: Annotated[str, name_meta("names the folder runs/NAME")]
+    question: Annotated[str, Meta(description="what the study is to answer, in a sentence")]
+    metric: Annotated[str, Meta(description="what methods are tuned for and compared by, at the last step")]
+    iterations: Annotated[int, Meta(ge=1, description="steps of every method")]
+    seeds: Annotated[int, Meta(ge=1, description="how many, from 0")]
+    experiment: Annotated[dict[str, Any], Meta(description="tables of an experiment; its methods without step sizes")]
+    tune: Tune
+    vary: Annotated[list[dict[str, Any]], Meta(description="axes, as in a sweep file")] = field(default_factory=list)
+    law: Annotated[list[Law], Meta(description="what is to be judged")] = field(default_factory=list)
+    quick: Annotated[dict[str, Any], Meta(description="keys of this file in their short form")] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One choice of the varied settings: `name` is safe for a folder, `table` the experiment, methods without step sizes."""
+
+    name: str
+    varied: Table
+    table: Table
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that has been checked: its points in the order of the axes, and the labels of its methods."""
+
+    file: StudyFile
+    points: Sequence[Point]
+    methods: Sequence[str]
+
+    @property
+    def keys(self) -> list[str]:
+        """The varied keys."""
+        return list(self.points[0].varied)
+
+
+def read_study(path: Path, *, quick: bool = False) -> Study:
+    """Read and check a study file. Raises InputError in one sentence for what is wrong in it, at any of its points."""
+    table = read_table(path, "study")
+    if quick:
+        short = table.get("quick")
+        if not isinstance(short, dict) or not short:
+            raise InputError(f"{path.name}: --quick, but there is no table [quick] with a short form; run it without")
+        table = {**table, **{key: _merged(table.get(key), value) for key, value in short.items()}}
+    file = build(StudyFile, table, path.name)
+    if file.metric not in METRICS:
+        raise InputError(f"{path.name}: metric: there is no {file.metric!r}; mpidec list metrics shows all")
+    if (
+        len(file.tune.step_sizes) < 2
+        or min(file.tune.step_sizes) <= 0
+        or len(set(file.tune.step_sizes)) < len(file.tune.step_sizes)
+    ):
+        raise InputError(f"{path.name}: tune.step_sizes: got {file.tune.step_sizes}, wanted two or more different ones above 0")
+    axes = [axis(one, f"{path.name}: vary.{i}") for i, one in enumerate(file.vary)]
+    changes = [{key: value for part in parts for key, value in part.items()} for parts in itertools.product(*axes)]
+    points = [_point(file, varied, path) for varied in changes]
+    names = [point.name for point in points]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise InputError(f"{path.name}: two points of vary are both called {twice[0]}; list each value once")
+    methods = [label_of(method) for method in points[0].table["method"]]
+    for law in file.law:
+        if law.method not in methods:
+            raise InputError(f"{path.name}: law: there is no method {law.method!r}; there are: {', '.join(methods)}")
+        if law.along not in points[0].varied:
+            raise InputError(
+                f"{path.name}: law: {law.along!r} is not varied; varied are: {', '.join(points[0].varied) or 'none'}"
+            )
+    return Study(file, points, methods)
+
+
+def with_steps(table: Table, steps: Sequence[tuple[str, float, str]], iterations: int, observe: Table) -> Table:
+    """An experiment of a point's `table` with a method for each (label, step size, new label), so many steps long."""
+    methods = {label_of(method): method for method in table["method"]}
+    tables = [{**methods[label], "label": new, STEP_SIZE: step, "iterations": iterations} for label, step, new in steps]
+    return {**table, "method": tables, "observe": observe}
+
+
+def _merged(old: Any, new: Any) -> Any:
+    return {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
+
+
+def label_of(method: Table) -> str:
+    """A method's label, by default its algorithm."""
+    return str(method.get("label", method.get("algorithm")))
+
+
+def _point(file: StudyFile, varied: Table, path: Path) -> Point:
+    where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
+    name = _UNSAFE.sub("_", ",".join(f"{key.rpartition('.')[2]}-{value}" for key, value in varied.items())) or "all"
+    methods = file.experiment.get("method")
+    if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
+        raise InputError(f"{path.name}: experiment: wanted [[experiment.method]] tables")
+    if given := [key for method in methods for key in (STEP_SIZE, "iterations") if key in method]:
+        raise InputError(f"{path.name}: experiment.method: {given[0]} is the study's own to give: leave it out")
+    try:
+        table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items()])
+        trial = [(label_of(m), file.tune.step_sizes[0], label_of(m)) for m in methods]
+        observe = {"every": file.iterations, **table.get("observe", {})}
+        observe["metrics"] = list(dict.fromkeys([file.metric, *observe.get("metrics", [])]))
+        whole = {"name": file.name, **with_steps(table, trial, file.iterations, observe)}
+        experiment = parse(whole, path.resolve().parent, path.name)
+        experiment.topology.check(experiment.ranks)
+        experiment.problem.check(experiment.ranks)
+        choose_metrics(observe["metrics"], experiment.problem.rehearsal())
+    except InputError as error:
+        raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None
+    # as resolved, with paths that hold from any folder
+    resolved = {key: value for key, value in experiment.resolved.items() if key != "seed"}
+    given_up = (STEP_SIZE, "iterations")
+    resolved["method"] = [{k: v for k, v in m.items() if k not in given_up} for m in experiment.resolved["method"]]
+    return Point(name, varied, resolved)

@@ -1,0 +1,212 @@
+"""What a study came to: each method's error at each point over seeds, who is ahead of whom where, and the laws."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpidec import __version__
+from mpidec.html.collect import Collection, Run, collect
+from mpidec.html.parts import Verdict, many
+from mpidec.intervals import Estimate, estimate
+from mpidec.metrics import METRICS
+from mpidec.study.file import Law, Point, Study
+from mpidec.study.tuning import Tuned
+
+JSON = "study.json"
+"""The verdicts and the summary as data."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A method at a point: its step size, whether that is an end of the grid, and the metric's end by seed; infinite or
+    minus infinity where it diverged, whichever is worse."""
+
+    point: Point
+    method: str
+    step_size: float
+    at_end: bool
+    values: Mapping[int, float]
+    rounds: float
+    bytes_max: float
+    seconds: float
+
+    @property
+    def estimate(self) -> Estimate:
+        """Its mean over seeds."""
+        values = list(self.values.values())
+        return estimate(values) if all(map(math.isfinite, values)) else Estimate(math.inf, math.nan, math.nan, len(values))
+
+
+def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequence[Run]]) -> list[Result]:
+    """Every method at every point, from the finished runs by the point's name."""
+    grid, metric = study.file.tune.step_sizes, study.file.metric
+    worst = -math.inf if METRICS[metric].higher_is_better else math.inf
+    found = []
+    for point in study.points:
+        for method in study.methods:
+            ends = {run.seed: run.trace[method][-1] for run in runs[point.name]}
+            whole = {seed: row["step"] == study.file.iterations and math.isfinite(row[metric]) for seed, row in ends.items()}
+            values = {seed: row[metric] if whole[seed] else worst for seed, row in ends.items()}
+            step = tuned[point.name].step_sizes[method]
+            rounds, sent = (max(row[name] for row in ends.values()) for name in ("rounds", "bytes_max"))
+            seconds = sum(row["seconds"] for row in ends.values()) / len(ends)
+            found.append(Result(point, method, step, step in (min(grid), max(grid)), values, rounds, sent, seconds))
+    return found
+
+
+def factor(one: Result, other: Result) -> Estimate:
+    """log of one's value over the other's, paired by seed: below 0 where `one` is smaller; empty where either diverged."""
+    pairs = [(one.values[seed], other.values[seed]) for seed in one.values if seed in other.values]
+    return estimate([math.log(a / b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf])
+
+
+def standing(study: Study, one: Result, other: Result) -> str:
+    """`ahead`, `behind`, or `level` where the seeds do not tell them apart."""
+    if math.isinf(one.estimate.mean) or math.isinf(other.estimate.mean):
+        return "level" if one.estimate.mean == other.estimate.mean else "behind" if math.isinf(one.estimate.mean) else "ahead"
+    change = factor(one, other)
+    below = change.inside(-math.inf, 0.0)
+    if below is None or change.inside(0.0, 0.0):
+        return "level"
+    return "ahead" if below != METRICS[study.file.metric].higher_is_better else "behind"
+
+
+def summary(study: Study, found: Sequence[Result]) -> list[str]:
+    """Sentences on the first method against each other one, at all points."""
+    subject, *rivals = study.methods
+    by = {(result.point.name, result.method): result for result in found}
+    told = []
+    for rival in rivals:
+        places: dict[str, list[str]] = {"ahead": [], "behind": [], "level": []}
+        for point in study.points:
+            one, other = by[point.name, subject], by[point.name, rival]
+            ratio = factor(other, one).mean
+            size = "" if math.isnan(ratio) else f" (by a factor {math.exp(abs(ratio)):.3g})"
+            where = standing(study, one, other)
+            places[where].append(point.name + ("" if where == "level" else size))
+        words = [f"{word} at {'; '.join(names)}" for word, names in places.items() if names]
+        told.append(f"{subject} against {rival}: {', '.join(words)}.")
+    if ends := [f"{r.method} at {r.point.name} ({r.step_size:g})" for r in found if r.at_end]:
+        told.append(f"The best step size is an end of the grid for {', '.join(ends)}: a better one may lie beyond.")
+    return told
+
+
+def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> list[Verdict]:
+    """A verdict for each choice of the other axes."""
+    groups: dict[str, list[Result]] = {}
+    for result in found:
+        if result.method == law.method:
+            around = ", ".join(f"{key} = {value}" for key, value in result.point.varied.items() if key != law.along)
+            groups.setdefault(around, []).append(result)
+    verdicts = []
+    for around, own in groups.items():
+        first, last = own[0], own[-1]
+        change = factor(last, first)
+        wanted = (-math.inf, 0.0) if law.error == "falls" else (0.0, math.inf)
+        low, high = (math.exp(end) for end in (change.low, change.high))
+        interval = change.told() if math.isnan(change.low) else f"factor {low:.3g} to {high:.3g} ({change.seeds} seeds)"
+        values = ", ".join(f"{r.estimate.mean:.3g} at {r.point.varied[law.along]}" for r in own)
+        verdicts.append(
+            Verdict(
+                f"{law.method}: {study.file.metric} {law.error} with {law.along}" + (f", {around}" if around else ""),
+                f"factor {'below' if law.error == 'falls' else 'above'} 1",
+                change.say("{:+.3g} in the logarithm") if math.isnan(change.mean) else f"factor {math.exp(change.mean):.3g}",
+                change.inside(*wanted),
+                interval,
+                f"Means: {values}.",
+                command,
+            )
+        )
+    return verdicts
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+_COSTS = ("rounds", "bytes_max", "seconds")
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Run folders, each by itself: their problems may differ. Raises InputError where one cannot be read."""
+    return [collect([folder]).runs[0] for folder in folders]
+
+
+def rows(study: Study, found: Sequence[Result]) -> list[dict[str, Any]]:
+    """results.csv: a row a method and point."""
+    table = []
+    for result in found:
+        own = result.estimate
+        row = {**result.point.varied, "method": result.method, "step_size": result.step_size, "at_end_of_grid": result.at_end}
+        row |= {study.file.metric: own.mean, "low": own.low, "high": own.high, "seeds": own.seeds}
+        table.append(row | {name: getattr(result, name) for name in _COSTS})
+    return table
+
+
+def trials(tuned: Mapping[str, Tuned]) -> list[dict[str, Any]]:
+    """tuning.csv: a row a trial."""
+    return [
+        {"point": name, "method": t.method, "step_size": t.step_size, "heat": t.heat, "steps": t.steps, "value": t.value}
+        for name, own in tuned.items()
+        for t in own.trials
+    ]
+
+
+def write(
+    study: Study,
+    out: Path,
+    found: Sequence[Result],
+    tuned: Mapping[str, Tuned],
+    verdicts: Sequence[Verdict],
+    shown: Run,
+) -> list[Path]:
+    """Write study.json, results.csv, tuning.csv and study.html into `out`, each whole or not at all; their paths. OSError."""
+    told = summary(study, found)
+    facts: dict[str, Any] = {"mpidec": __version__, "question": study.file.question, "summary": told}
+    facts["verdicts"] = [{"claim": v.claim, "measured": v.measured, "verdict": v.outcome, "note": v.note} for v in verdicts]
+    files = {
+        JSON: json.dumps(facts, indent=2) + "\n",
+        "results.csv": _csv(rows(study, found)),
+        "tuning.csv": _csv(trials(tuned)),
+        "study.html": _page(study, found, tuned, verdicts, told, shown),
+    }
+    for name, text in files.items():
+        partial = out / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, out / name)
+    return [out / name for name in files]
+
+
+def _csv(table: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def _page(
+    study: Study,
+    found: Sequence[Result],
+    tuned: Mapping[str, Tuned],
+    verdicts: Sequence[Verdict],
+    told: Sequence[str],
+    shown: Run,
+) -> str:
+    from mpidec.html.page import render
+    from mpidec.study.pictures import errors, sensitivity
+
+    lead = (
+        f"{study.file.question} Each method with the step size that suited it best at each point, of "
+        f"{len(study.file.tune.step_sizes)} tried by successive halving; {many(study.file.iterations, 'step')}, "
+        f"{many(study.file.seeds, 'seed')}, 95 % t-intervals over them. {' '.join(told)} "
+        f"Below, one run as an example: {shown.name}, seed {shown.seed}."
+    )
+    pictures = [errors(study, found), sensitivity(study, tuned)]
+    return render(Collection((shown,), ()), verdicts, pictures, (f"Study {study.file.name}", lead))

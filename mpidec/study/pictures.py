@@ -1,0 +1,114 @@
+"""Pictures of a study: errors along the first axis of numbers, and what every step size came to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from mpidec.html.parts import Cell, Picture, Table
+from mpidec.html.svg import svg
+from mpidec.metrics import METRICS
+from mpidec.plots import COLORS
+from mpidec.study.file import Study
+from mpidec.study.judging import Result
+from mpidec.study.tuning import Tuned
+
+_SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+_COLUMNS, _PANELS = 3, 12
+
+
+def errors(study: Study, found: Sequence[Result]) -> Picture:
+    """The metric of each method along the first axis of numbers, a panel for each choice of the others."""
+    along = next((key for key in study.keys if _numbers(study, key)), None)
+    panels: dict[str, list[Result]] = {}
+    for result in found:
+        around = ", ".join(f"{key} {value}" for key, value in result.point.varied.items() if key != along)
+        panels.setdefault(around, []).append(result)
+    figure, places = _panels(len(panels))
+    for place, (title, own) in zip(places, panels.items(), strict=False):
+        for i, method in enumerate(study.methods):
+            points = [r for r in own if r.method == method and math.isfinite(r.estimate.mean)]
+            x = [float(r.point.varied[along]) if along else 0.0 for r in points]
+            y = [r.estimate.mean for r in points]
+            halves = [r.estimate.high - r.estimate.mean for r in points]
+            bars = None if any(map(math.isnan, halves)) else halves
+            style: dict[str, Any] = {"color": COLORS[i % len(COLORS)], "marker": _SHAPES[i % len(_SHAPES)], "capsize": 3}
+            place.errorbar(x, y, yerr=bars, label=method, **style)
+        _scales(place, study, along is not None and all(float(p.varied[along]) > 0 for p in study.points))
+        place.set_title(title, fontsize="medium", parse_math=False)
+        place.set_xlabel(along or "")
+    places[0].set_ylabel(study.file.metric)
+    places[0].legend(fontsize="small")
+    heading = f"{study.file.metric} after {study.file.iterations:,} steps, step sizes tuned"
+    cells: list[list[Cell]] = [
+        [f"{r.point.name}: {r.method}", r.step_size, r.estimate.mean, r.estimate.low, r.estimate.high, r.bytes_max]
+        for r in found
+    ]
+    head = ("point and method", "step size", study.file.metric, "low", "high", "bytes of the busiest node")
+    caption = f"{heading}; means over {study.file.seeds} seeds with 95 % intervals."
+    words = "; ".join(f"{r.point.name} {r.method} {r.estimate.mean:.3g}" for r in found)
+    return Picture(svg(figure, "study-errors", heading, words + "."), caption, Table(heading, head, cells))
+
+
+def sensitivity(study: Study, tuned: Mapping[str, Tuned]) -> Picture:
+    """What every step size came to in each heat, points in panels; the last heat's marks are filled."""
+    names = list(tuned)[:_PANELS]
+    figure, places = _panels(len(names))
+    last = study.file.tune.heats - 1
+    for place, name in zip(places, names, strict=False):
+        for i, method in enumerate(study.methods):
+            for heat in range(last + 1):
+                own = [t for t in tuned[name].trials if (t.method, t.heat) == (method, heat) and math.isfinite(t.value)]
+                own.sort(key=lambda t: t.step_size)
+                color = COLORS[i % len(COLORS)]
+                place.plot(
+                    [t.step_size for t in own],
+                    [t.value for t in own],
+                    color=color,
+                    marker=_SHAPES[i % len(_SHAPES)],
+                    linewidth=0.8,
+                    markerfacecolor=color if heat == last else "white",
+                    label=method if heat == last else None,
+                )
+        _scales(place, study, True)
+        place.set_title(name, fontsize="medium", parse_math=False)
+        place.set_xlabel("step size")
+    places[0].set_ylabel(study.file.metric)
+    places[0].legend(fontsize="small")
+    heading = "What the step sizes came to while they were tuned"
+    cells: list[list[Cell]] = [
+        [f"{name}: {t.method}, {t.step_size:g}", t.heat + 1, t.steps, t.value if math.isfinite(t.value) else "diverged"]
+        for name, own in tuned.items()
+        for t in own.trials
+    ]
+    caption = f"{heading}: hollow marks are shorter heats, filled ones the last; what diverged is in the table alone."
+    if len(tuned) > len(names):
+        caption += f" Drawn are the first {len(names)} of {len(tuned)} points."
+    head = ("point, method and step size", "heat", "steps", study.file.metric)
+    return Picture(svg(figure, "study-tuning", heading, caption), caption, Table(heading, head, cells))
+
+
+def _numbers(study: Study, key: str) -> bool:
+    values = [point.varied[key] for point in study.points]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) and len(set(values)) > 1
+
+
+def _panels(count: int) -> tuple[Figure, list[Any]]:
+    columns = min(_COLUMNS, count)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(9.2 if columns > 1 else 6.4, 3.4 * lines), layout="constrained")
+    places = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for place in places[count:]:
+        place.set_axis_off()
+    return figure, places
+
+
+def _scales(place: Any, study: Study, positive: bool) -> None:
+    if positive:
+        place.set_xscale("log")
+    if not METRICS[study.file.metric].higher_is_better:
+        place.set_yscale("log")
+    place.grid(True, alpha=0.3)

@@ -1,0 +1,136 @@
+"""LeNet-5: its loss, gradients and predictions against the network written out in NumPy and float64."""
+
+import sys
+
+import numpy as np
+import pytest
+from images import write_images
+
+from mpidec.errors import InputError
+from mpidec.problems import PROBLEMS, Smooth
+from mpidec.problems.classification import Own
+
+torch = pytest.importorskip("torch", reason="PyTorch, the extra mpidec[torch], is not installed")
+from mpidec.problems.lenet import PARAMETERS, LeNet  # noqa: E402
+
+SIZES = [int(np.prod(shape)) for shape in PARAMETERS]
+
+
+def shard_of(count=7, batch=3, node=0, **options):
+    rng = np.random.default_rng(node)
+    X = rng.integers(0, 256, (count, 784)).astype(np.uint8)
+    return LeNet(X, Own(np.arange(count) % 10, batch, seed=1, node=node), **options)
+
+
+def correlate(images, kernels, bias):
+    """(m, maps, h, w) by (out, maps, 5, 5)."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, (5, 5), axis=(2, 3))
+    return np.einsum("mihwab,oiab->mohw", windows, kernels) + bias[:, None, None]
+
+
+def pool(images):
+    m, maps, h, w = images.shape
+    return images.reshape(m, maps, h // 2, 2, w // 2, 2).max(axis=(3, 5))
+
+
+def scores(x, X):
+    """The network, layer by layer."""
+    parts = [p.reshape(s) for p, s in zip(np.split(x.astype(np.float64), np.cumsum(SIZES)[:-1]), PARAMETERS, strict=True)]
+    h = np.pad(X.reshape(-1, 1, 28, 28) / 255, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    for layer in (0, 2):
+        h = pool(np.maximum(correlate(h, *parts[layer : layer + 2]), 0))
+    h = h.reshape(len(X), -1)
+    for layer in (4, 6):
+        h = np.maximum(h @ parts[layer].T + parts[layer + 1], 0)
+    return h @ parts[8].T + parts[9]
+
+
+def loss(x, X, y):
+    z = scores(x, X)
+    return float(np.mean([np.log(np.exp(row).sum()) - row[c] for row, c in zip(z, y, strict=True)]))
+
+
+def test_it_has_the_parameters_of_lenet_5():
+    shard = shard_of()
+    assert isinstance(shard, Smooth)
+    assert shard.shape == (61706,) == (sum(SIZES),)
+    x = shard.start(5)
+    assert (x.dtype, x.shape) == (np.float32, shard.shape)
+    assert np.array_equal(x, shard_of(node=3).start(5)) and not np.array_equal(x, shard.start(6))
+    for part, inputs in zip(np.split(x, np.cumsum(SIZES)[:-1]), (25, 25, 150, 150, 400, 400, 120, 120, 84, 84), strict=True):
+        assert np.abs(part).max() <= inputs**-0.5
+        assert len(part) < 400 or np.std(part) == pytest.approx((3 * inputs) ** -0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_losses_and_predictions_are_those_of_the_network(l2):
+    shard = shard_of(l2=l2)
+    x = 3 * shard.start(2)
+    assert shard.loss(x) == pytest.approx(loss(x, shard.X, shard.y) + l2 / 2 * np.sum(x.astype(float) ** 2), rel=1e-5)
+    assert np.array_equal(shard.predict(x, shard.X), scores(x, shard.X).argmax(axis=1))
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_gradients_are_those_of_the_loss_over_the_batch(l2):
+    shard = shard_of(l2=l2)
+    x = shard.start(2)
+    got = shard.grad(x, 4)
+    assert (got.dtype, got.shape) == (np.float32, shard.shape)
+    rows = shard.batch(4)
+    assert len(set(rows.tolist())) == 3
+    f = lambda z: loss(z, shard.X[rows], shard.y[rows]) + l2 / 2 * np.sum(z**2)  # noqa: E731
+    # along directions in each layer alone: a kink of a rectifier or a maximum within the step is unlikely
+    rng = np.random.default_rng(0)
+    for first, size in zip(np.cumsum([0, *SIZES[:-1]]), SIZES, strict=True):
+        way = np.zeros(len(x))
+        way[first : first + size] = rng.standard_normal(size) / np.sqrt(size)
+        exact = (f(x + 1e-6 * way) - f(x - 1e-6 * way)) / 2e-6
+        assert got @ way == pytest.approx(exact, rel=1e-3, abs=1e-6)
+
+
+def test_the_vector_is_not_copied_and_one_thread_works():
+    shard = shard_of()
+    x = shard.start(0)
+    assert np.shares_memory(shard._tensor(x).numpy(), x)
+    before = x.copy()
+    shard.grad(x, 1)
+    assert np.array_equal(x, before)
+    assert torch.get_num_threads() == 1
+
+
+def test_what_is_not_finite_gives_the_like():
+    shard = shard_of()
+    x = np.full(shard.shape, np.nan, np.float32)
+    assert np.isnan(shard.grad(x, 1)).any()
+    assert not np.isfinite(shard.loss(x))
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_nodes_get_their_images_as_bytes_and_their_part_of_the_accuracy(nodes, tmp_path):
+    write_images(tmp_path, (31, 20), (28, 28))
+    spec = PROBLEMS["lenet"]["fashion"](path=str(tmp_path), batch=2)
+    spec.check(nodes)
+    public = spec.public(0, nodes)
+    shards = [spec.load(g, nodes, 0, public) for g in range(nodes)]
+    data = spec.data()
+    for g, shard in enumerate(shards):
+        assert np.array_equal(shard.X, data.X[public.parts[g]]) and shard.X.dtype == np.uint8
+        assert np.array_equal(shard.y, data.y[public.parts[g]])
+        assert shard.notes == {"samples_a_node": 31 // nodes, "samples_left_over": 31 % nodes}
+    assert spec.share_nbytes(nodes) == max(shard.nbytes for shard in shards)
+    x = 5 * shards[0].start(1)
+    right = np.mean(scores(x, np.array(data.X_test)).argmax(axis=1) == data.y_test)
+    assert sum(shard.scores(x)["test_accuracy"] for shard in shards) == pytest.approx(right)
+    assert sum(shard.scores(np.nan * x)["test_accuracy"] for shard in shards) == 0
+
+
+def test_images_of_another_size_are_refused(tmp_path):
+    write_images(tmp_path, (30, 20), (8, 8))
+    with pytest.raises(InputError, match="images of 64 pixels; LeNet-5 takes 28 x 28"):
+        PROBLEMS["lenet"]["fashion"](path=str(tmp_path)).check(1)
+
+
+def test_without_pytorch_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"PyTorch, which is not installed: install the extra mpidec\[torch\]"):
+        PROBLEMS["lenet"]["fashion"]().check(1)

@@ -1,0 +1,195 @@
+"""Studies: reading them, successive halving against a known optimum, comparisons and laws by hand."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import tomli_w
+
+from mpidec.errors import InputError
+from mpidec.study.file import read_study
+from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
+from mpidec.study.tuning import HeatFailedError, Tuned, tune
+
+GRID = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
+
+
+def study_of(folder, short=False, **changes):
+    table = {
+        "name": "small",
+        "question": "Which?",
+        "metric": "suboptimality",
+        "iterations": 80,
+        "seeds": 3,
+        "experiment": {
+            "ranks": 2,
+            "graph": {"topology": "ring"},
+            "problem": {"kind": "least_squares", "source": "decaying", "d": 4},
+            "method": [{"algorithm": "dat_sgd"}, {"algorithm": "d_sgd", "label": "plain"}],
+        },
+        "vary": [{"ranks": [2, 4]}],
+        "tune": {"step_sizes": GRID},
+    } | changes
+    (folder / "small.toml").write_text(tomli_w.dumps({k: v for k, v in table.items() if v is not None}))
+    return read_study(folder / "small.toml", quick=short)
+
+
+class Runs:
+    """Stands in for the making of runs: every method ends at |log(step / best)| + seed, and diverges above `limit`."""
+
+    def __init__(self, best, limit=math.inf, status="finished"):
+        self.best, self.limit, self.status = best, limit, status
+        self.made = []
+
+    def __call__(self, sweep, out):
+        for run in sweep.runs:
+            if (folder := run.folder(out)).exists():
+                continue
+            folder.mkdir(parents=True)
+            run.log(out).write_text("made\n")
+            self.made.append((sweep.name, run.seed, [m.label for m in run.experiment.methods]))
+            (folder / "experiment.toml").write_text(tomli_w.dumps(run.experiment.resolved))
+            (folder / "run.json").write_text(json.dumps({"status": self.status}))
+            head = "method,step,seconds,compute_seconds,comm_seconds,rounds,messages_max,bytes_max,bytes_total,suboptimality"
+            lines = [head]
+            for method in run.experiment.resolved["method"]:
+                step = method["step_size"]
+                name = method["label"].split()[0]
+                end = abs(math.log(step / self.best[name])) + run.seed
+                diverged = step > self.limit
+                at = 1 if diverged else method["iterations"]
+                lines += [
+                    f"{method['label']},0,0,0,0,0,0,0,0,9",
+                    f"{method['label']},{at},1,1,0,1,1,8,8,{'inf' if diverged else end}",
+                ]
+            (folder / "trace.csv").write_text("\n".join(lines) + "\n")
+        return 0
+
+
+def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials(tmp_path):
+    study = study_of(tmp_path)
+    runs = Runs({"dat_sgd": 0.011, "plain": 0.25})
+    tuned = tune(study, study.points[0], tmp_path / "out", runs)
+    assert tuned.step_sizes == {"dat_sgd": 0.01, "plain": 0.3}
+    heats = [[t for t in tuned.trials if t.heat == heat] for heat in range(3)]
+    assert [len(own) for own in heats] == [14, 8, 4]  # of two methods: 7, 4, 2
+    assert [{t.steps for t in own} for own in heats] == [{5}, {10}, {20}]  # the last is a quarter of 80
+    # two seeds that no run of the study has: 3 and 4
+    assert [(name, seed) for name, seed, _ in runs.made] == [(f"ranks-2.heat{h}", s) for h in range(3) for s in (3, 4)]
+    values = [t.value for t in heats[0] if t.method == "plain"]
+    assert values == pytest.approx([abs(math.log(s / 0.25)) + 3.5 for s in GRID])
+    before = len(runs.made)
+    assert tune(study, study.points[0], tmp_path / "out", runs) == tuned
+    assert len(runs.made) == before
+
+
+def test_a_step_size_that_diverges_is_never_chosen(tmp_path):
+    study = study_of(tmp_path)
+    tuned = tune(study, study.points[0], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=0.05))
+    assert tuned.step_sizes == {"dat_sgd": 0.03, "plain": 0.03}
+    with pytest.raises(InputError, match=r"dat_sgd diverged with every step size at ranks-4; give smaller ones"):
+        tune(study, study.points[1], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=1e-9))
+
+
+def test_a_run_that_failed_ends_the_tuning(tmp_path):
+    study = study_of(tmp_path)
+    with pytest.raises(HeatFailedError, match=r"ranks-2.heat0/seed=3 failed"):
+        tune(study, study.points[0], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, status="failed"))
+
+
+def test_a_method_is_compared_by_its_values_seed_by_seed(tmp_path):
+    study = study_of(tmp_path, law=[{"method": "plain", "along": "ranks", "error": "rises"}])
+    a, b = study.points
+
+    def end(value, step=80):
+        return [{"step": step, "suboptimality": value, "rounds": 5, "bytes_max": 7, "seconds": 2.0}]
+
+    ends = {  # by point: the values of dat_sgd and plain, by seed
+        a.name: ([1.0, 2.0, 4.0], [2.0, 4.1, 8.0]),
+        b.name: ([1.0, 2.0, 4.0], [3.0, math.inf, 12.0]),
+    }
+    runs = {
+        name: [SimpleNamespace(seed=s, trace={"dat_sgd": end(one[s]), "plain": end(other[s])}) for s in range(3)]
+        for name, (one, other) in ends.items()
+    }
+    tuned = {point.name: Tuned({"dat_sgd": 0.01, "plain": 1.0}, []) for point in study.points}
+    found = results(study, tuned, runs)
+    assert [(r.point.name, r.method, r.at_end) for r in found] == [
+        (a.name, "dat_sgd", False),
+        (a.name, "plain", True),
+        (b.name, "dat_sgd", False),
+        (b.name, "plain", True),
+    ]
+    assert found[0].estimate.mean == pytest.approx(7 / 3)
+    assert math.isinf(found[3].estimate.mean)
+    # 2, 2.05 and 2 times: the seeds differ by far more, but not within a seed
+    assert math.exp(factor(found[1], found[0]).mean) == pytest.approx((2 * 2.05 * 2) ** (1 / 3))
+    assert [standing(study, found[0], found[1]), standing(study, found[1], found[0])] == ["ahead", "behind"]
+    assert standing(study, found[0], found[0]) == "level"
+    assert standing(study, found[0], found[3]) == "ahead"
+    first, second = summary(study, found)
+    assert first == "dat_sgd against plain: ahead at ranks-2 (by a factor 2.02); ranks-4 (by a factor 3)."
+    assert second.startswith("The best step size is an end of the grid for plain at ranks-2 (1), plain at ranks-4 (1)")
+    (verdict,) = judge_law(study, study.file.law[0], found, "again")
+    assert verdict.measured == "factor 1.5" and verdict.holds is True  # two seeds are left: no interval
+
+
+@pytest.mark.parametrize(("values", "holds"), [((1.0, 0.5), True), ((1.0, 2.0), False)])
+def test_a_law_holds_where_the_factor_over_the_axis_says_so(values, holds, tmp_path):
+    study = study_of(tmp_path, law=[{"method": "dat_sgd", "along": "ranks", "error": "falls"}])
+    found = [
+        Result(point, "dat_sgd", 0.1, False, {s: value * (1 + s) for s in range(4)}, 1, 1, 1)
+        for point, value in zip(study.points, values, strict=True)
+    ]
+    (verdict,) = judge_law(study, study.file.law[0], found, "again")
+    assert verdict.holds is holds
+    assert verdict.measured == f"factor {values[1] / values[0]:.3g}"
+
+
+def test_the_short_form_replaces_keys(tmp_path):
+    quick = {"iterations": 8, "tune": {"heats": 1}, "experiment": {"method": [{"algorithm": "d2"}]}}
+    table = {"quick": quick}
+    long, short = study_of(tmp_path, **table), study_of(tmp_path, True, **table)
+    assert (long.file.iterations, long.file.tune.heats, long.methods) == (80, 3, ["dat_sgd", "plain"])
+    assert (short.file.iterations, short.file.tune.heats, short.methods) == (8, 1, ["d2"])
+    assert short.file.tune.step_sizes == GRID
+
+
+WRONG = {
+    "an unknown key": ({"speed": 1}, "unknown key 'speed'"),
+    "an unknown metric": ({"metric": "speed"}, "metric: there is no 'speed'; mpidec list metrics shows all"),
+    "a metric of another problem": ({"metric": "accuracy"}, "with ranks = 2: metrics: this problem has no 'accuracy'"),
+    "one step size": ({"tune": {"step_sizes": [0.1]}}, "tune.step_sizes: got [0.1], wanted two or more different ones above 0"),
+    "a step size twice": ({"tune": {"step_sizes": [0.1, 0.1]}}, "wanted two or more different ones above 0"),
+    "a law on no method": (
+        {"law": [{"method": "sgd", "along": "ranks", "error": "falls"}]},
+        "law: there is no method 'sgd'; there are: dat_sgd, plain",
+    ),
+    "a law along nothing": (
+        {"law": [{"method": "plain", "along": "graph.p", "error": "falls"}]},
+        "law: 'graph.p' is not varied; varied are: ranks",
+    ),
+    "a value twice": ({"vary": [{"ranks": [2, 2]}]}, "two points of vary are both called ranks-2"),
+    "a graph that cannot be": (
+        {"vary": [{"graph.topology": ["hypercube"]}, {"ranks": [3]}]},
+        'with graph.topology = "hypercube", ranks = 3:',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_in_a_study_file_is_told(case, tmp_path):
+    changes, words = WRONG[case]
+    with pytest.raises(InputError) as told:
+        study_of(tmp_path, **changes)
+    assert "small.toml" in str(told.value) and words in str(told.value)
+
+
+def test_step_sizes_and_iterations_are_the_study_s_to_give(tmp_path):
+    for key in ("step_size", "iterations"):
+        method = {"algorithm": "d_sgd", key: 1}
+        with pytest.raises(InputError, match=f"experiment.method: {key} is the study's own to give: leave it out"):
+            study_of(tmp_path, experiment={"graph": {"topology": "ring"}, "method": [method]})
+    with pytest.raises(InputError, match=r"--quick, but there is no table \[quick\]"):
+        study_of(tmp_path, short=True)
