@@ -21,7 +21,7 @@ from mpidec.plots import COLORS
 from mpidec.sweep.planned import Plan
 
 EPS = 1e-10
-_ITERATIONS = 135
+_ITERATIONS = 85
 _GRAPHS: Mapping[str, dict[str, object]] = {
     "ring": {},
     "torus": {},

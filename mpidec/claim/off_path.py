@@ -13,8 +13,8 @@ from mpidec.html.parts import Verdict
 from mpidec.intervals import estimate
 from mpidec.sweep.planned import Plan
 
-_ROUNDS = (1, 2, 3, 4, 6, 8, 12, 18)
-_DEC = (5, 10, 15, 20, 30, 40, 60)
+_ROUNDS = (1, 2, 3, 4, 6, 8, 12)
+_DEC = (5, 10, 15, 20, 30, 45)
 _EPS = 1e-8
 _ROUGH = 1e-3
 """The accuracy asked for where tasks are few: there are too few samples for a better one in as many iterations."""
@@ -22,7 +22,7 @@ _ROUGH = 1e-3
 AT_FLOOR = 1.1
 """An error at most so many times the centralized method's last one is at its floor."""
 
-_LONG = 300
+_LONG = 220
 _EXACT = 1e-12
 _FAILED = 0.9
 """An initial distance above it: the start is hardly better than a random subspace, whose distance is near 1."""
@@ -41,14 +41,14 @@ def _plans(quick: bool) -> list[Plan]:
         return [central(iterations, eps), *ladder("dif_altgdmin", rounds, iterations, eps)]
 
     dec = (20, 40) if quick else _DEC
-    noisy = [central(100), *ladder("dif_altgdmin", rounds, 100), *ladder("dec_altgdmin", dec, 100)]
+    noisy = [central(70), *ladder("dif_altgdmin", rounds, 70), *ladder("dec_altgdmin", dec, 70)]
     conditions = (1.0, 10.0) if quick else (1.0, 2.0, 3.0, 10.0)
-    shares = (1.0, 10.0) if quick else (1.0, 3.0, 10.0)
-    tasks = (ranks, 10 * ranks) if quick else (ranks, 2 * ranks, 10 * ranks)
+    shares = (1.0, 10.0)
+    tasks = (ranks, 10 * ranks)
     return [
         plan("off_path-noise", noisy, "noise", (1e-3, 0.1)),
         plan("off_path-condition", [central(_LONG), *ladder("dif_altgdmin", (6,), _LONG)], "condition", conditions),
-        plan("off_path-imbalance", to(_EPS, 100), "imbalance", shares),
+        plan("off_path-imbalance", to(_EPS, 70), "imbalance", shares),
         plan("off_path-tasks", to(_ROUGH, 220), "tasks", tasks, samples=200),
     ]
 

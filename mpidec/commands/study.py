@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError(f"--jobs: got {arguments.jobs}, wanted at least 1")
     from mpidec.study.file import read_study, with_steps
     from mpidec.study.judging import judge_law, read_runs, results, summary, write
+    from mpidec.study.targets import reached
     from mpidec.study.tuning import HeatFailedError, tune
     from mpidec.sweep.planned import FILES, Plan
 
@@ -56,7 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
                 print(f"mpidec: {error}", file=sys.stderr)
                 return FAILED
             steps = [(label, step, label) for label, step in tuned[point.name].step_sizes.items()]
-            table = with_steps(point.table, steps, study.file.iterations, point.table["observe"])
+            table = with_steps(point.table, steps, point.iterations, point.table["observe"])
             sweep = Plan(point.name, table, study.file.seeds).write(out / FILES)
             folder = out / point.name
             made(sweep, folder)
@@ -67,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
         outcome = results(study, tuned, runs)
         command = shlex.join(["mpidec", "study", str(arguments.study), *(["--quick"] if arguments.quick else [])])
         verdicts = [verdict for law in study.file.law for verdict in judge_law(study, law, outcome, command)]
-        files = write(study, out, outcome, tuned, verdicts, runs[study.points[-1].name][0])
+        files = write(study, out, outcome, tuned, verdicts, reached(study, runs), runs[study.points[-1].name][0])
         _show(study, outcome)
         for verdict in verdicts:
             print(f"{verdict.outcome}: {verdict.claim}: {verdict.measured} ({verdict.interval}). {verdict.note}")

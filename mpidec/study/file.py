@@ -50,7 +50,12 @@ class StudyFile:
     seeds: Annotated[int, Meta(ge=1, description="how many, from 0")]
     experiment: Annotated[dict[str, Any], Meta(description="tables of an experiment; its methods without step sizes")]
     tune: Tune
-    vary: Annotated[list[dict[str, Any]], Meta(description="axes, as in a sweep file")] = field(default_factory=list)
+    vary: Annotated[list[dict[str, Any]], Meta(description="axes, as in a sweep file; `iterations` is one too")] = field(
+        default_factory=list
+    )
+    targets: Annotated[list[float], Meta(description="values of the metric whose cost to reach is told")] = field(
+        default_factory=list
+    )
     law: Annotated[list[Law], Meta(description="what is to be judged")] = field(default_factory=list)
     quick: Annotated[dict[str, Any], Meta(description="keys of this file in their short form")] = field(default_factory=dict)
 
@@ -62,6 +67,7 @@ class Point:
     name: str
     varied: Table
     table: Table
+    iterations: int
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,9 @@ def label_of(method: Table) -> str:
 
 
 def _point(file: StudyFile, varied: Table, path: Path) -> Point:
+    iterations = varied.get("iterations", file.iterations)
+    if not isinstance(iterations, int) or iterations < 1:
+        raise InputError(f"{path.name}: vary: iterations is {literal(iterations)}, wanted whole numbers of 1 or more")
     where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
     name = _UNSAFE.sub("_", ",".join(f"{key.rpartition('.')[2]}-{value}" for key, value in varied.items())) or "all"
     methods = file.experiment.get("method")
@@ -137,11 +146,13 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
     if given := [key for method in methods for key in (STEP_SIZE, "iterations") if key in method]:
         raise InputError(f"{path.name}: experiment.method: {given[0]} is the study's own to give: leave it out")
     try:
-        table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items()])
+        table, _ = override(
+            file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key != "iterations"]
+        )
         trial = [(label_of(m), file.tune.step_sizes[0], label_of(m)) for m in methods]
-        observe = {"every": file.iterations, **table.get("observe", {})}
+        observe = {"every": iterations, **table.get("observe", {})}
         observe["metrics"] = list(dict.fromkeys([file.metric, *observe.get("metrics", [])]))
-        whole = {"name": file.name, **with_steps(table, trial, file.iterations, observe)}
+        whole = {"name": file.name, **with_steps(table, trial, iterations, observe)}
         experiment = parse(whole, path.resolve().parent, path.name)
         experiment.topology.check(experiment.ranks)
         experiment.problem.check(experiment.ranks)
@@ -152,4 +163,4 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
     resolved = {key: value for key, value in experiment.resolved.items() if key != "seed"}
     given_up = (STEP_SIZE, "iterations")
     resolved["method"] = [{k: v for k, v in m.items() if k not in given_up} for m in experiment.resolved["method"]]
-    return Point(name, varied, resolved)
+    return Point(name, varied, resolved, iterations)

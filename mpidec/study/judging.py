@@ -18,6 +18,7 @@ from mpidec.html.parts import Verdict, many
 from mpidec.intervals import Estimate, estimate
 from mpidec.metrics import METRICS
 from mpidec.study.file import Law, Point, Study
+from mpidec.study.targets import Reached
 from mpidec.study.tuning import Tuned
 
 JSON = "study.json"
@@ -53,7 +54,7 @@ def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequenc
     for point in study.points:
         for method in study.methods:
             ends = {run.seed: run.trace[method][-1] for run in runs[point.name]}
-            whole = {seed: row["step"] == study.file.iterations and math.isfinite(row[metric]) for seed, row in ends.items()}
+            whole = {seed: row["step"] == point.iterations and math.isfinite(row[metric]) for seed, row in ends.items()}
             values = {seed: row[metric] if whole[seed] else worst for seed, row in ends.items()}
             step = tuned[point.name].step_sizes[method]
             rounds, sent = (max(row[name] for row in ends.values()) for name in ("rounds", "bytes_max"))
@@ -164,9 +165,13 @@ def write(
     found: Sequence[Result],
     tuned: Mapping[str, Tuned],
     verdicts: Sequence[Verdict],
+    reached: Sequence[Reached],
     shown: Run,
 ) -> list[Path]:
-    """Write study.json, results.csv, tuning.csv and study.html into `out`, each whole or not at all; their paths. OSError."""
+    """Write study.json, results.csv, tuning.csv, targets.csv (where there are targets) and study.html into `out`; their paths.
+
+    Each is written whole or not at all. Raises OSError.
+    """
     told = summary(study, found)
     facts: dict[str, Any] = {"mpidec": __version__, "question": study.file.question, "summary": told}
     facts["verdicts"] = [{"claim": v.claim, "measured": v.measured, "verdict": v.outcome, "note": v.note} for v in verdicts]
@@ -174,7 +179,8 @@ def write(
         JSON: json.dumps(facts, indent=2) + "\n",
         "results.csv": _csv(rows(study, found)),
         "tuning.csv": _csv(trials(tuned)),
-        "study.html": _page(study, found, tuned, verdicts, told, shown),
+        **({"targets.csv": _csv([one.row() for one in reached])} if reached else {}),
+        "study.html": _page(study, found, tuned, verdicts, reached, told, shown),
     }
     for name, text in files.items():
         partial = out / f"{name}.partial"
@@ -196,17 +202,23 @@ def _page(
     found: Sequence[Result],
     tuned: Mapping[str, Tuned],
     verdicts: Sequence[Verdict],
+    reached: Sequence[Reached],
     told: Sequence[str],
     shown: Run,
 ) -> str:
     from mpidec.html.page import render
-    from mpidec.study.pictures import errors, sensitivity
+    from mpidec.study.pictures import costs, errors, sensitivity
 
     lead = (
         f"{study.file.question} Each method with the step size that suited it best at each point, of "
-        f"{len(study.file.tune.step_sizes)} tried by successive halving; {many(study.file.iterations, 'step')}, "
+        f"{len(study.file.tune.step_sizes)} tried by successive halving; {_steps(study)}, "
         f"{many(study.file.seeds, 'seed')}, 95 % t-intervals over them. {' '.join(told)} "
         f"Below, one run as an example: {shown.name}, seed {shown.seed}."
     )
-    pictures = [errors(study, found), sensitivity(study, tuned)]
+    pictures = [errors(study, found), *costs(study, reached), sensitivity(study, tuned)]
     return render(Collection((shown,), ()), verdicts, pictures, (f"Study {study.file.name}", lead))
+
+
+def _steps(study: Study) -> str:
+    least, most = (pick(point.iterations for point in study.points) for pick in (min, max))
+    return many(least, "step") if least == most else f"{least:,} to {many(most, 'step')}"

@@ -14,10 +14,12 @@ from mpidec.metrics import METRICS
 from mpidec.plots import COLORS
 from mpidec.study.file import Study
 from mpidec.study.judging import Result
+from mpidec.study.targets import COSTS, Reached
 from mpidec.study.tuning import Tuned
 
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS, _PANELS = 3, 12
+_COSTS = {"rounds": "exchanges", "bytes_max": "bytes of the busiest node", "seconds": "seconds"}
 
 
 def errors(study: Study, found: Sequence[Result]) -> Picture:
@@ -42,7 +44,7 @@ def errors(study: Study, found: Sequence[Result]) -> Picture:
         place.set_xlabel(along or "")
     places[0].set_ylabel(study.file.metric)
     places[0].legend(fontsize="small")
-    heading = f"{study.file.metric} after {study.file.iterations:,} steps, step sizes tuned"
+    heading = f"{study.file.metric} after the last step, step sizes tuned"
     cells: list[list[Cell]] = [
         [f"{r.point.name}: {r.method}", r.step_size, r.estimate.mean, r.estimate.low, r.estimate.high, r.bytes_max]
         for r in found
@@ -89,6 +91,35 @@ def sensitivity(study: Study, tuned: Mapping[str, Tuned]) -> Picture:
         caption += f" Drawn are the first {len(names)} of {len(tuned)} points."
     head = ("point, method and step size", "heat", "steps", study.file.metric)
     return Picture(svg(figure, "study-tuning", heading, caption), caption, Table(heading, head, cells))
+
+
+def costs(study: Study, reached: Sequence[Reached]) -> list[Picture]:
+    """Rounds, bytes and seconds to each target, a picture a point."""
+    pictures = []
+    for number, point in enumerate(study.points if reached else ()):
+        own = [one for one in reached if one.point == point.name]
+        figure, places = _panels(len(COSTS))
+        for place, name in zip(places, COSTS, strict=True):
+            for i, method in enumerate(study.methods):
+                points = [(one.target, one.costs[name]) for one in own if one.method == method and one.costs[name] is not None]
+                x, y = [target for target, _ in points], [cost for _, cost in points]
+                place.plot(x, y, color=COLORS[i % len(COLORS)], marker=_SHAPES[i % len(_SHAPES)], label=method)
+            place.set_xscale("log")
+            place.set_yscale("log")
+            place.invert_xaxis()
+            place.grid(True, alpha=0.3)
+            place.set_xlabel(study.file.metric)
+            place.set_title(_COSTS[name], fontsize="medium")
+        places[0].legend(fontsize="small")
+        heading = f"Cost to reach a target, {point.name}"
+        cells: list[list[Cell]] = [
+            [f"{one.method} to {one.target:g}", f"{one.seeds} of {one.of}", *(one.costs[name] for name in COSTS)] for one in own
+        ]
+        head = ("method and target", "seeds that reach it", *(_COSTS[name] for name in COSTS))
+        caption = f"{heading}: medians over seeds, with the step sizes tuned for the end of the run; none where most never do."
+        picture = svg(figure, f"study-costs{number}", heading, caption)
+        pictures.append(Picture(picture, caption, Table(heading, head, cells)))
+    return pictures
 
 
 def _numbers(study: Study, key: str) -> bool:

@@ -51,7 +51,7 @@ def tune(study: Study, point: Point, out: Path, make: Make) -> Tuned:
     seeds = range(file.seeds, file.seeds + file.tune.seeds)
     trials: list[Trial] = []
     for heat in range(file.tune.heats):
-        steps = max(1, round(file.iterations * file.tune.share / 2 ** (file.tune.heats - 1 - heat)))
+        steps = max(1, round(point.iterations * file.tune.share / 2 ** (file.tune.heats - 1 - heat)))
         found = _heat(study, point, out, make, heat, steps, going, seeds)
         trials += found
         for label in study.methods:

@@ -88,13 +88,42 @@ def test_a_failure_on_one_rank_is_one_failure_and_the_next_test_still_runs(proje
     )
     status, output = run(project, "--ranks", "3")
     assert status == 1
-    assert "without MPI: no tests: counted as one failed" in output  # the other folders are empty
-    assert closing(output) == "1 passed, 2 failed, 0 skipped"
+    for name in ("in one process", "on a cluster", "without MPI"):
+        assert f"{name}: no tests: counted as one failed" in output  # their folders are empty
+    assert closing(output) == "1 passed, 4 failed, 0 skipped"
     assert output.count("AssertionError: only here") == 2, output  # traceback and summary, not once a rank
     assert "----- rank 1 of 3 -----" in output
     assert "test_first - rank 1: AssertionError: only here" in output
     assert "printed on 1" in output
     assert "printed on 2" not in output
+
+
+def test_tests_of_the_cluster_run_beside_those_of_one_process(project: Path) -> None:
+    """Each waits for the other."""
+    for name, own, other in (("unit/test_one.py", "a", "b"), ("cluster/test_it.py", "b", "a")):
+        write(
+            project,
+            name,
+            f"""
+            from pathlib import Path
+
+            def test_meeting():
+                Path({str(project)!r}, "{own}").touch()
+                end = time.monotonic() + 30
+                while not Path({str(project)!r}, "{other}").exists():
+                    assert time.monotonic() < end
+                    time.sleep(0.05)
+            """,
+        )
+    write(project, "command/test_other.py", "def test_other(): assert False, 'the third'")
+    write(project, "parallel/test_ranks.py", "def test_ranks(): pass")
+    status, output = run(project, "--ranks", "1")
+    assert status == 1
+    assert closing(output) == "3 passed, 1 failed, 0 skipped", output
+    assert "the third" in output
+    names = ("in one process", "on a cluster", "without MPI", f"{MPI_NAME}, world of 1")
+    order = [output.index(f"=== {name}") for name in names]
+    assert order == sorted(order)
 
 
 def test_set_up_failed_on_one_rank_keeps_all_from_the_call(project: Path) -> None:
@@ -170,7 +199,7 @@ def test_a_hanging_rank_is_ended_with_its_stack(project: Path, hang: str) -> Non
     assert re.search(r"\*\*\* rank 2: \S+test_hang ran past its time limit of 3 s; stack of this rank:", output), output
     assert hang in output
     assert re.search(r"\*\*\* rank 1: .*; this rank waits for the others", output), output
-    assert closing(output) == "0 passed, 2 failed, 0 skipped"
+    assert closing(output) == "0 passed, 4 failed, 0 skipped"  # it, and three empty folders
 
 
 def test_a_killed_rank_is_one_failure_and_the_next_world_runs(project: Path) -> None:
@@ -206,7 +235,7 @@ def test_ranks_that_collect_different_tests_stop(project: Path) -> None:
 
 
 def test_counts_are_summed_and_reasons_listed_once(project: Path) -> None:
-    for folder in ("unit", "contract", "command"):
+    for folder in ("unit", "contract", "command", "cluster"):
         write(
             project,
             f"{folder}/test_{folder}.py",
@@ -230,7 +259,7 @@ def test_counts_are_summed_and_reasons_listed_once(project: Path) -> None:
     )
     status, output = run(project, "--ranks", "1 3")
     assert status == 0, output
-    assert closing(output) == "6 passed, 0 failed, 5 skipped"  # 3 + 1 + 2 passed, 3 + 1 + 1 skipped
+    assert closing(output) == "7 passed, 0 failed, 6 skipped"  # 4 + 1 + 2 passed, 4 + 1 + 1 skipped
     assert output.count("skipped: tests/unit/test_unit.py: no data\n") == 1
     assert len(re.findall("^skipped: tests/parallel/test_it.py: Test requires 100 MPI processes", output, re.MULTILINE)) == 2
 

@@ -19,8 +19,8 @@ from mpidec.study.file import read_study
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-# by CI itself: launch/quickstart, tests/run; mpidec claim and study by their own tests, submit in tests/cluster; launch/setup does
-# what the pip lines say
+# by CI itself: launch/quickstart, tests/run; mpidec claim and study by their own tests, submit in tests/cluster; launch/setup
+# does what the pip lines say
 ELSEWHERE = (
     *("launch/quickstart", "tests/run", "mpidec claim", "mpidec study", "mpidec submit"),
     *("python3 -m venv", ".venv/bin/pip", ".venv/bin/mpidec doctor"),

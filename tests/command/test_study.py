@@ -82,3 +82,32 @@ def test_more_nodes_help_dat_sgd_and_harm_d_sgd_in_the_merely_convex_setting(tmp
     assert error["36", "d_sgd"] > 1.2 * error["4", "d_sgd"]
     for ranks in ("4", "16", "36"):
         assert error[ranks, "dat_sgd"] < error[ranks, "d_sgd"] / 2
+
+
+@pytest.mark.parametrize("name", ["ablation", "cost", "heterogeneity", "scaling_samples", "scaling_steps", "sensitivity"])
+def test_the_short_forms_of_the_committed_studies(name, tmp_path):
+    done = mpidec("study", str(DECAYING.with_name(f"{name}.toml")), "--quick", "--out", "out", cwd=tmp_path, seconds=300)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    table = rows(out / "results.csv")
+    assert all(np.isfinite(float(row["suboptimality_local"])) for row in table)
+    if name == "ablation":
+        (trace,) = out.glob("all/*/trace.csv")
+        apart = {row["method"]: row for row in rows(trace) if row["step"] == "200"}
+        assert float(apart["dat_sgd"]["consensus_distance"]) < float(apart["dat_sgd"]["consensus_distance_iterates"]) / 2
+        assert float(apart["dat_sgd"]["consensus_distance"]) < float(apart["d_sgd"]["consensus_distance"])
+    if name == "cost":
+        for row in rows(out / "targets.csv"):
+            if row["rounds"]:  # two vectors a message or one, of 50 numbers to 2 neighbors
+                vectors = 2 if row["method"] in ("dat_sgd", "gradient_tracking") else 1
+                assert float(row["bytes_max"]) == float(row["rounds"]) * vectors * 2 * 50 * 8
+    if name == "heterogeneity":
+        (verdict,) = json.loads((out / "study.json").read_text())["verdicts"]
+        assert verdict["verdict"] == "holds", verdict
+    if name == "scaling_samples":
+        ends = {row["point"]: int(row["steps"]) for row in rows(out / "tuning.csv")}
+        # a quarter of the steps, in the one heat
+        assert {point.partition("ranks-")[2]: steps for point, steps in ends.items()} == {
+            "4_iterations-90": 22,
+            "9_iterations-40": 10,
+        }

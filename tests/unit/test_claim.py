@@ -283,9 +283,9 @@ def test_a_condition_number_is_judged_by_iterations_to_the_same_error():
 def test_an_estimate_of_time_counts_every_round(tmp_path):
     methods = [*ladder("dif_altgdmin", (3,), 2), central(2)]
     table = experiment("some", 4, {"topology": "ring"}, methods, d=20, tasks=8)
-    # a ring of 4 has gamma 1/3 and diameter 2: two rounds a sum, of which the initialization takes 1 + 2 * 15
-    rounds = 31 * 2 + 2 * 3 + 16 + 2
-    assert seconds(parse(table, tmp_path)) == pytest.approx(1.3 + 4 * (0.2 + 3e-5 * rounds + 4e-4 * 4))
+    # a ring of 4 has gamma 1/3 and diameter 2: two rounds a sum, of which the initialization takes 1 + 2 * 6
+    rounds = 13 * 2 + 2 * 3 + 7 + 2
+    assert seconds(parse(table, tmp_path)) == pytest.approx(1.3 + 4 * (0.2 + 7e-5 * rounds + 4e-4 * 4))
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,10 @@ import tomli_w
 from mpidec.errors import InputError
 from mpidec.study.file import read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
+from mpidec.study.targets import reached
 from mpidec.study.tuning import HeatFailedError, Tuned, tune
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
 GRID = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
 
 
@@ -193,3 +196,48 @@ def test_step_sizes_and_iterations_are_the_study_s_to_give(tmp_path):
             study_of(tmp_path, experiment={"graph": {"topology": "ring"}, "method": [method]})
     with pytest.raises(InputError, match=r"--quick, but there is no table \[quick\]"):
         study_of(tmp_path, short=True)
+
+
+def test_iterations_can_be_an_axis_and_targets_are_looked_up_in_the_traces(tmp_path):
+    axis = {"ranks": [2, 4], "iterations": [80, 40]}
+    study = study_of(tmp_path, vary=[axis], targets=[3.0, 1.0])
+    assert [(p.name, p.iterations, p.table["observe"]["every"]) for p in study.points] == [
+        ("ranks-2_iterations-80", 80, 80),
+        ("ranks-4_iterations-40", 40, 40),
+    ]
+    tuned = tune(study, study.points[1], tmp_path / "out", Runs({"dat_sgd": 0.01, "plain": 0.3}))
+    assert sorted({trial.steps for trial in tuned.trials}) == [2, 5, 10]
+
+    def trace(*values):
+        return [{"suboptimality": v, "rounds": i, "bytes_max": 8 * i, "seconds": i / 2} for i, v in enumerate(values)]
+
+    fast, slow, never = trace(9, 2, 0.5), trace(9, 9, 2), trace(9, 9, 9)
+    runs = {p.name: [SimpleNamespace(trace={"dat_sgd": t, "plain": never}) for t in (fast, slow, slow)] for p in study.points}
+    found = {(one.method, one.target): one for one in reached(study, runs) if one.point == "ranks-2_iterations-80"}
+    assert found["dat_sgd", 3.0].costs == {"rounds": 2, "bytes_max": 16, "seconds": 1.0}  # after 1, 2 and 2 rounds
+    assert (found["dat_sgd", 3.0].seeds, found["dat_sgd", 3.0].of) == (3, 3)
+    assert (found["dat_sgd", 1.0].seeds, found["dat_sgd", 1.0].costs["rounds"]) == (1, None)
+    assert found["plain", 3.0].row() == {
+        "point": "ranks-2_iterations-80",
+        "method": "plain",
+        "target": 3.0,
+        "reached": 0,
+        "seeds": 3,
+        "rounds": "",
+        "bytes_max": "",
+        "seconds": "",
+    }
+    with pytest.raises(InputError, match="vary: iterations is 0, wanted whole numbers of 1 or more"):
+        study_of(tmp_path, vary=[{"iterations": [0]}])
+
+
+STUDIES = [path for path in sorted(EXPERIMENTS.glob("*.toml")) if "[tune]" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_committed_studies_can_run_in_both_forms(path):
+    for short in (False, True):
+        study = read_study(path, quick=short)
+        assert study.file.name == path.stem
+        assert max(point.table["ranks"] for point in study.points) <= 64
+        assert study.file.seeds == (1 if short else 5)
