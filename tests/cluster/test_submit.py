@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import tomli_w
@@ -43,9 +44,11 @@ def under_way(cluster, folder, name, *arguments, **changes):
 def begin_again(cluster, job):
     """Slurm lets a requeued job wait for two minutes, counted anew once its nodes are done with it: not here.
 
-    It must not begin while a node still ends the step of the same number of its first start, as one set down may.
+    It must not begin while a node still ends the step of the same number of its first start, as one set down may, nor within
+    the second in which its nodes were told to forget the first start's credential: they would take the new one for that.
     """
     cluster.until(lambda: not cluster.steps(job), "its first start does not end")
+    time.sleep(2.5)
 
     def begun():
         if (state := cluster.state(job)) == "PENDING":
