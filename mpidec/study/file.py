@@ -87,6 +87,8 @@ class Study:
 def read_study(path: Path, *, quick: bool = False) -> Study:
     """Read and check a study file. Raises InputError in one sentence for what is wrong in it, at any of its points."""
     table = read_table(path, "study")
+    if "experiment" not in table and {"graph", "problem", "method"} & table.keys():
+        raise InputError(f"{path} is an experiment file, wanted a study file; to run the experiment itself: mpidec run {path}")
     if quick:
         short = table.get("quick")
         if not isinstance(short, dict) or not short:

@@ -63,6 +63,8 @@ def test_bad_input_is_one_sentence(tmp_path):
     (tmp_path / "small.toml").write_text(tomli_w.dumps(small(metric="speed")))
     assert_one_sentence(mpidec("study", "small.toml", cwd=tmp_path), 2, "there is no 'speed'")
     assert_one_sentence(mpidec("study", "none.toml", cwd=tmp_path), 2, "no study file none.toml")
+    (tmp_path / "one.toml").write_text('name = "one"\n[problem]\nkind = "logistic"\n')
+    assert_one_sentence(mpidec("study", "one.toml", cwd=tmp_path), 2, "one.toml is an experiment file, wanted a study file")
     assert_one_sentence(mpidec("study", "small.toml", "--jobs=0", cwd=tmp_path), 2, "--jobs: got 0, wanted at least 1")
     (tmp_path / "small.toml").write_text(tomli_w.dumps(small(tune={"step_sizes": [1e200, 1e201], "seeds": 1})))
     done = mpidec("study", "small.toml", cwd=tmp_path)
