@@ -36,9 +36,11 @@ _STEADY = (1, 2, 3, 4, 5, 6, 8)
 _WIDE = (1, 2, 3, 4, 6, 8, 10, 12, 15, 19, 24)
 _LADDERS = {
     ("ring", 20): _WIDE,
-    ("barabasi_albert", 20): _WIDE,
+    ("barabasi_albert", 20): (1, 2, 3, 4, 5, 6, 8, 10),
     ("exponential", 64): (1, 2, 3),
-    ("torus", 64): (1, 2, 3, 4, 6),
+    ("torus", 64): (2, 4, 6, 8, 10),
+    **dict.fromkeys(((name, 20) for name in ("torus", "exponential", "erdos_renyi", "watts_strogatz")), (1, 2, 3, 4, 5, 6)),
+    ("complete", 20): (1, 2, 3),
 }
 
 

@@ -13,8 +13,8 @@ from mpidec.html.parts import Verdict
 from mpidec.intervals import estimate
 from mpidec.sweep.planned import Plan
 
-_ROUNDS = (1, 2, 3, 4, 6, 8, 12)
-_DEC = (5, 10, 15, 20, 30, 45)
+_ROUNDS = (1, 2, 3, 4, 6, 9)
+_DEC = (5, 10, 20, 30, 45)
 _EPS = 1e-8
 _ROUGH = 1e-3
 """The accuracy asked for where tasks are few: there are too few samples for a better one in as many iterations."""
@@ -42,7 +42,7 @@ def _plans(quick: bool) -> list[Plan]:
 
     dec = (20, 40) if quick else _DEC
     noisy = [central(70), *ladder("dif_altgdmin", rounds, 70), *ladder("dec_altgdmin", dec, 70)]
-    conditions = (1.0, 10.0) if quick else (1.0, 2.0, 3.0, 10.0)
+    conditions = (1.0, 10.0) if quick else (1.0, 3.0, 10.0)
     shares = (1.0, 10.0)
     tasks = (ranks, 10 * ranks)
     return [
