@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,15 +105,18 @@ def _suboptimality(world: Reductions, problem: Any, x: Array) -> float:
     return _objective(world, problem, x) - float(problem.minimum)
 
 
+def _in_turn(world: Reductions, x: Array) -> Iterator[Array]:
+    """Every node's x, at all nodes, for what no node can evaluate alone."""
+    for g in range(world.size):
+        yield world.total(x if world.rank == g else np.zeros_like(x))
+
+
 def _local_excess(world: Reductions, problem: Any, x: Array) -> float:
-    """f(x_g) - min f of this node's own x_g; where no node knows f alone, all evaluate each node's x in turn."""
+    """f(x_g) - min f of this node's own x_g."""
     if isinstance(problem, ClosedForm):
         return problem.excess(x)
-    own = 0.0
-    for g in range(world.size):
-        f = float(_mean(world, problem.loss(world.total(x if world.rank == g else np.zeros_like(x)))))
-        own = f if world.rank == g else own
-    return own - float(problem.minimum)
+    values = [float(_mean(world, problem.loss(theirs))) for theirs in _in_turn(world, x)]
+    return values[world.rank] - float(problem.minimum)
 
 
 def _suboptimality_local(world: Reductions, problem: Any, x: Array) -> float:
@@ -132,11 +135,20 @@ def _test_accuracy(world: Reductions, problem: Any, x: Array) -> float:
     return float(world.total(problem.scores(_mean(world, x))["test_accuracy"]))
 
 
+def _test_accuracy_local(world: Reductions, problem: Any, x: Array) -> float:
+    found = [float(world.total(problem.scores(theirs)["test_accuracy"])) for theirs in _in_turn(world, x)]
+    return sum(found) / world.size
+
+
+def _has_held_out(problem: Any) -> bool:
+    return "test_accuracy" in getattr(problem, "score_names", ())
+
+
 def _has_minimum(problem: Any) -> bool:
     return isinstance(problem, Smooth) and problem.minimum is not None
 
 
-def _in_turn(problem: Any) -> bool:
+def _passes(problem: Any) -> bool:
     """Whether `_local_excess` takes a pass over all data for every node."""
     return not isinstance(problem, ClosedForm)
 
@@ -161,11 +173,9 @@ METRICS: dict[str, Metric] = {
     ),
     "suboptimality": Metric("f - min f at the mean of the nodes' estimates", _suboptimality, _has_minimum),
     "suboptimality_local": Metric(
-        "mean over nodes of f - min f, each at its own estimate", _suboptimality_local, _has_minimum, costly=_in_turn
+        "mean over nodes of f - min f, each at its own estimate", _suboptimality_local, _has_minimum, costly=_passes
     ),
-    "suboptimality_worst": Metric(
-        "f - min f at the worst node's estimate", _suboptimality_worst, _has_minimum, costly=_in_turn
-    ),
+    "suboptimality_worst": Metric("f - min f at the worst node's estimate", _suboptimality_worst, _has_minimum, costly=_passes),
     "distance_to_optimum": Metric(
         "distance from the mean of the nodes' estimates to the optimum",
         _distance_to_optimum,
@@ -174,8 +184,15 @@ METRICS: dict[str, Metric] = {
     "test_accuracy": Metric(
         "held-out accuracy of the mean of the nodes' estimates",
         _test_accuracy,
-        lambda p: "test_accuracy" in getattr(p, "score_names", ()),
+        _has_held_out,
         higher_is_better=True,
+    ),
+    "test_accuracy_local": Metric(
+        "mean over nodes of the held-out accuracy, each at its own estimate",
+        _test_accuracy_local,
+        _has_held_out,
+        higher_is_better=True,
+        costly=lambda problem: True,
     ),
     "accuracy": Metric(
         "held-out accuracy, mean over tasks, each with its own node's estimate",

@@ -29,6 +29,9 @@ AXES = {
 }
 """The costs, by their columns in trace.csv."""
 
+EPOCHS = "epochs"
+"""A cost that is no column: passes over the node's own samples."""
+
 # Okabe and Ito's colors, told apart by color-blind readers; styles and markers tell lines apart in gray
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", "-.", ":")
@@ -81,7 +84,7 @@ def draw_curves(panel: Axes, curves: Sequence[Curve], metric: str, key: str, ref
     elif log:
         panel.text(0.5, 0.5, "nothing was sent", transform=panel.transAxes, ha="center", color="0.4")
         panel.set_xticks([])
-    panel.set_xlabel(AXES[key])
+    panel.set_xlabel(AXES.get(key, key))
     panel.grid(True, alpha=0.3)
     return handles
 

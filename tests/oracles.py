@@ -86,10 +86,22 @@ def spectral_start(
 
 
 def gossip_methods(  # type: ignore[no-untyped-def]
-    X, y, parts, W, x0, step, *, rounds_init, power_iterations, iterations, gossip="plain", estimate_rank=False
+    X,
+    y,
+    parts,
+    W,
+    x0,
+    step,
+    *,
+    rounds_init,
+    power_iterations,
+    iterations,
+    gossip="plain",
+    gossip_init=None,
+    estimate_rank=False,
 ):
     """Yield U (L, d, r) after the initialization and after each iteration k, U <- QR(step(U, grads, eta, k))."""
-    M = len(parts) * mixer(W, rounds_init, gossip)
+    M = len(parts) * mixer(W, rounds_init, gossip_init or gossip)
     U, eta = spectral_start(X, y, parts, x0, M, True, power_iterations, estimate_rank)
     yield U
     for k in range(1, iterations + 1):

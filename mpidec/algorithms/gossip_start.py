@@ -8,6 +8,7 @@
 | L | nodes, the network's size, a setting filled from the graph (choice) |
 | T_con of the initialization | rounds_init, by default max(diameter, ceil(log L / log(1/gamma))), or with Chebyshev's
   acceleration max(diameter, ceil(acosh L / acosh(1/gamma))) (choice) |
+| gossip of the initialization | gossip_init, by default as in the iterations (choice) |
 
 Travels: rounds_init messages to every neighbor for each of 1 + 2 power_iterations sums, in all
 rounds_init (8 + 16 power_iterations d r) bytes a neighbor, and rounds_init 8 more where the step follows from the curvature,
@@ -17,7 +18,7 @@ and as many where the rank is estimated: node 0's estimate floods the network.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,19 +45,29 @@ class GossipStart(SpectralStart, Gossiping):
         ]
         | None
     ) = None
+    gossip_init: (
+        Annotated[Literal["plain", "chebyshev"], Meta(description="gossip of the initialization alone; none: as `gossip`")]
+        | None
+    ) = None
     nodes: Annotated[int, Meta(ge=1, description="network size L in the formulas; none: the graph's")] | None = None
+    gamma: Annotated[float, Meta(ge=0, le=1, description='for gossip_init = "chebyshev"; none: the graph\'s')] | None = None
 
     def bind(self, facts: GraphFacts) -> Self:
-        """Fill `nodes` and `rounds_init`. Raises InputError for fewer rounds than the diameter: some nodes would keep zeros."""
+        """Fill `nodes`, `gamma` and `rounds_init`.
+
+        Raises InputError for fewer rounds than the diameter: some nodes would keep zeros.
+        """
         rounds = self.rounds_init
         if rounds is None:
-            rounds = self.default_rounds_init(facts)
+            starting = self if self.gossip_init is None else replace(self, gossip=self.gossip_init)
+            rounds = starting.default_rounds_init(facts)
         elif rounds < facts.diameter_low:
             raise InputError(
                 f"rounds_init = {rounds} is below the graph's diameter {facts.diameter_low}: what one node starts with "
                 f"would not reach every other; give at least {facts.diameter_high}, or leave it out"
             )
-        return replace(self, nodes=self.nodes or facts.nodes, rounds_init=rounds)
+        gamma = facts.gamma if self.gamma is None else self.gamma
+        return replace(self, nodes=self.nodes or facts.nodes, gamma=gamma, rounds_init=rounds)
 
     def default_rounds_init(self, facts: GraphFacts) -> int:
         """max(diameter, the rounds that shrink a disagreement to 1/L): what `rounds_init` is where it is not given."""
@@ -66,6 +77,8 @@ class GossipStart(SpectralStart, Gossiping):
         """The spectral initialization with `rounds_init` rounds of gossip for each sum. Raises ValueError when not bound."""
         if self.nodes is None or self.rounds_init is None:
             raise ValueError(f"{type(self).__name__} needs nodes and rounds_init: give both, or bind it to a graph's facts")
+        if self.gossip_init is not None:
+            net = net.with_gamma(self.gamma if self.gossip_init == "chebyshev" else None)
         return self.start(_Gossip(net, self.nodes, self.rounds_init), problem, x0)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from mpidec.claim.fits import Line
 from mpidec.html.parts import Cell, Picture, Table
 from mpidec.html.svg import svg
+from mpidec.lines import Line
 from mpidec.plots import COLORS
 
 Rounds = Mapping[int, int | None]

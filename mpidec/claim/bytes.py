@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
 from mpidec.claim.axes import mark
-from mpidec.claim.fits import power
 from mpidec.claim.plan import Findings, Found, Part, experiment, ladder, rungs
 from mpidec.html.collect import Run
 from mpidec.html.parts import Cell, Picture, Table, Verdict
 from mpidec.html.svg import svg
 from mpidec.intervals import estimate
+from mpidec.lines import power
 from mpidec.plots import COLORS
 from mpidec.reader import read_traffic
 from mpidec.sweep.planned import Plan

@@ -49,7 +49,7 @@ def _plans(quick: bool) -> list[Plan]:
         plan("off_path-noise", noisy, "noise", (1e-3, 0.1)),
         plan("off_path-condition", [central(_LONG), *ladder("dif_altgdmin", (6,), _LONG)], "condition", conditions),
         plan("off_path-imbalance", to(_EPS, 70), "imbalance", shares),
-        plan("off_path-tasks", to(_ROUGH, 220), "tasks", tasks, samples=200),
+        plan("off_path-tasks", to(_ROUGH, 160), "tasks", tasks, samples=200),
     ]
 
 

@@ -34,9 +34,11 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.jobs < 1:
         raise InputError(f"--jobs: got {arguments.jobs}, wanted at least 1")
     from mpidec.study.file import read_study, with_steps
-    from mpidec.study.judging import judge_law, read_runs, results, summary, write
+    from mpidec.study.judging import judge_law, results, summary
     from mpidec.study.targets import reached
+    from mpidec.study.thresholds import judge_thresholds, thresholds
     from mpidec.study.tuning import HeatFailedError, tune
+    from mpidec.study.writing import Outcome, read_runs, write
     from mpidec.sweep.planned import FILES, Plan
 
     study = read_study(arguments.study, quick=arguments.quick)
@@ -61,18 +63,19 @@ def main(arguments: argparse.Namespace) -> int:
             sweep = Plan(point.name, table, study.file.seeds).write(out / FILES)
             folder = out / point.name
             made(sweep, folder)
-            found = states(sweep, folder)
-            if not all(state.done for state in found):
+            if not all(state.done for state in states(sweep, folder)):
                 return FAILED
             runs[point.name] = read_runs([run.folder(folder) for run in sweep.runs])
-        outcome = results(study, tuned, runs)
+        found = results(study, tuned, runs)
         command = shlex.join(["mpidec", "study", str(arguments.study), *(["--quick"] if arguments.quick else [])])
-        verdicts = [verdict for law in study.file.law for verdict in judge_law(study, law, outcome, command)]
-        files = write(study, out, outcome, tuned, verdicts, reached(study, runs), runs[study.points[-1].name][0])
-        _show(study, outcome)
+        verdicts = [verdict for law in study.file.law for verdict in judge_law(study, law, found, command)]
+        limits = thresholds(study, found, runs)
+        verdicts += judge_thresholds(study, limits, command)
+        files = write(study, out, Outcome(found, tuned, runs, verdicts, reached(study, runs), limits))
+        _show(study, found)
         for verdict in verdicts:
             print(f"{verdict.outcome}: {verdict.claim}: {verdict.measured} ({verdict.interval}). {verdict.note}")
-        for sentence in summary(study, outcome):
+        for sentence in summary(study, found):
             print(sentence)
         for path in files:
             print(path)
@@ -85,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
     return in_order(measure, out)
 
 
-def _show(study: Any, outcome: Any) -> None:
+def _show(study: Any, found: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -94,7 +97,7 @@ def _show(study: Any, outcome: Any) -> None:
         table.add_column(name, overflow="fold")
     for name in (study.file.metric, "interval", "bytes", "seconds"):
         table.add_column(name, justify="right")
-    for result in outcome:
+    for result in found:
         own = result.estimate
         step = f"{result.step_size:g}" + (" (end of the grid)" if result.at_end else "")
         cells = [f"{own.mean:.3g}", own.told(), f"{result.bytes_max:,.0f}", f"{result.seconds:.3g}"]

@@ -103,6 +103,7 @@ def provenance(runs: Sequence[Run]) -> Table:
         facts: dict[str, Any] = {"hosts": hosts, "ranks": about.ranks, "cores of rank 0's host": about.cores}
         facts |= {"BLAS threads a rank": about.blas_threads, "platform": about.platform}
         facts |= {"MPI library": about.mpi_library, "git state of mpidec": about.git}
+        facts |= {name.replace("_", " "): value for name, value in about.problem.items()}
         facts |= {f"version of {name}": value for name, value in about.versions.items()}
         described.append(facts)
     different = differing(described)

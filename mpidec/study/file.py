@@ -16,7 +16,7 @@ from mpidec.options import Meta, build
 from mpidec.overrides import literal, override
 from mpidec.sweep.plan import axis
 
-STEP_SIZE = "step_size"
+STEP_SIZE, RANKS, ITERATIONS = "step_size", "ranks", "iterations"
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -40,6 +40,19 @@ class Law:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Up to how many nodes a number of samples in all can be dealt out; wants `ranks` among the varied keys."""
+
+    bounds: Annotated[
+        dict[str, list[float]], Meta(description="by method, the powers [p, q] of a bound rho^p N^q on the nodes")
+    ]
+    worse: Annotated[float, Meta(gt=1, description="by how much the error must exceed the least of smaller networks")] = 2.0
+    fitted: Annotated[list[str], Meta(description="topologies whose thresholds the bound is fitted to (none: all)")] = field(
+        default_factory=list
+    )
+
+
+@dataclass(frozen=True)
 class StudyFile:
     """The keys of a study file."""
 
@@ -57,6 +70,7 @@ class StudyFile:
         default_factory=list
     )
     law: Annotated[list[Law], Meta(description="what is to be judged")] = field(default_factory=list)
+    threshold: Annotated[Thresholds | None, Meta(description="asks for the parallelism threshold of each method")] = None
     quick: Annotated[dict[str, Any], Meta(description="keys of this file in their short form")] = field(default_factory=dict)
 
 
@@ -117,13 +131,15 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
             raise InputError(
                 f"{path.name}: law: {law.along!r} is not varied; varied are: {', '.join(points[0].varied) or 'none'}"
             )
+    if file.threshold is not None:
+        _check_thresholds(file.threshold, methods, points, path)
     return Study(file, points, methods)
 
 
 def with_steps(table: Table, steps: Sequence[tuple[str, float, str]], iterations: int, observe: Table) -> Table:
     """An experiment of a point's `table` with a method for each (label, step size, new label), so many steps long."""
     methods = {label_of(method): method for method in table["method"]}
-    tables = [{**methods[label], "label": new, STEP_SIZE: step, "iterations": iterations} for label, step, new in steps]
+    tables = [{**methods[label], "label": new, STEP_SIZE: step, ITERATIONS: iterations} for label, step, new in steps]
     return {**table, "method": tables, "observe": observe}
 
 
@@ -136,8 +152,19 @@ def label_of(method: Table) -> str:
     return str(method.get("label", method.get("algorithm")))
 
 
+def _check_thresholds(asked: Thresholds, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
+    where = f"{path.name}: threshold"
+    if RANKS not in points[0].varied:
+        raise InputError(f"{where}: ranks is not varied; varied are: {', '.join(points[0].varied) or 'none'}")
+    for method, powers in asked.bounds.items():
+        if method not in methods:
+            raise InputError(f"{where}.bounds: there is no method {method!r}; there are: {', '.join(methods)}")
+        if len(powers) != 2:
+            raise InputError(f"{where}.bounds.{method}: got {powers}, wanted two powers, of the gap and of the samples")
+
+
 def _point(file: StudyFile, varied: Table, path: Path) -> Point:
-    iterations = varied.get("iterations", file.iterations)
+    iterations = varied.get(ITERATIONS, file.iterations)
     if not isinstance(iterations, int) or iterations < 1:
         raise InputError(f"{path.name}: vary: iterations is {literal(iterations)}, wanted whole numbers of 1 or more")
     where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
@@ -145,12 +172,10 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
     methods = file.experiment.get("method")
     if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
         raise InputError(f"{path.name}: experiment: wanted [[experiment.method]] tables")
-    if given := [key for method in methods for key in (STEP_SIZE, "iterations") if key in method]:
+    if given := [key for method in methods for key in (STEP_SIZE, ITERATIONS) if key in method]:
         raise InputError(f"{path.name}: experiment.method: {given[0]} is the study's own to give: leave it out")
     try:
-        table, _ = override(
-            file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key != "iterations"]
-        )
+        table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key != ITERATIONS])
         trial = [(label_of(m), file.tune.step_sizes[0], label_of(m)) for m in methods]
         observe = {"every": iterations, **table.get("observe", {})}
         observe["metrics"] = list(dict.fromkeys([file.metric, *observe.get("metrics", [])]))
@@ -163,6 +188,6 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
         raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None
     # as resolved, with paths that hold from any folder
     resolved = {key: value for key, value in experiment.resolved.items() if key != "seed"}
-    given_up = (STEP_SIZE, "iterations")
+    given_up = (STEP_SIZE, ITERATIONS)
     resolved["method"] = [{k: v for k, v in m.items() if k not in given_up} for m in experiment.resolved["method"]]
     return Point(name, varied, resolved, iterations)

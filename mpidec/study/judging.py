@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from mpidec import __version__
-from mpidec.html.collect import Collection, Run, collect
-from mpidec.html.parts import Verdict, many
+from mpidec.html.collect import Run
+from mpidec.html.parts import Verdict
 from mpidec.intervals import Estimate, estimate
 from mpidec.metrics import METRICS
 from mpidec.study.file import Law, Point, Study
-from mpidec.study.targets import Reached
 from mpidec.study.tuning import Tuned
-
-JSON = "study.json"
-"""The verdicts and the summary as data."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +27,8 @@ class Result:
     rounds: float
     bytes_max: float
     seconds: float
+    others: Mapping[str, Estimate]
+    """The ends of what else was recorded, without the seeds that diverged."""
 
     @property
     def estimate(self) -> Estimate:
@@ -59,7 +50,12 @@ def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequenc
             step = tuned[point.name].step_sizes[method]
             rounds, sent = (max(row[name] for row in ends.values()) for name in ("rounds", "bytes_max"))
             seconds = sum(row["seconds"] for row in ends.values()) / len(ends)
-            found.append(Result(point, method, step, step in (min(grid), max(grid)), values, rounds, sent, seconds))
+            others = {
+                name: estimate([row[name] for seed, row in ends.items() if whole[seed]])
+                for name in METRICS
+                if name != metric and all(name in row for row in ends.values())
+            }
+            found.append(Result(point, method, step, step in (min(grid), max(grid)), values, rounds, sent, seconds, others))
     return found
 
 
@@ -127,98 +123,3 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
             )
         )
     return verdicts
-
-
-# -- what is written --------------------------------------------------------------------------------------------------
-
-_COSTS = ("rounds", "bytes_max", "seconds")
-
-
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Run folders, each by itself: their problems may differ. Raises InputError where one cannot be read."""
-    return [collect([folder]).runs[0] for folder in folders]
-
-
-def rows(study: Study, found: Sequence[Result]) -> list[dict[str, Any]]:
-    """results.csv: a row a method and point."""
-    table = []
-    for result in found:
-        own = result.estimate
-        row = {**result.point.varied, "method": result.method, "step_size": result.step_size, "at_end_of_grid": result.at_end}
-        row |= {study.file.metric: own.mean, "low": own.low, "high": own.high, "seeds": own.seeds}
-        table.append(row | {name: getattr(result, name) for name in _COSTS})
-    return table
-
-
-def trials(tuned: Mapping[str, Tuned]) -> list[dict[str, Any]]:
-    """tuning.csv: a row a trial."""
-    return [
-        {"point": name, "method": t.method, "step_size": t.step_size, "heat": t.heat, "steps": t.steps, "value": t.value}
-        for name, own in tuned.items()
-        for t in own.trials
-    ]
-
-
-def write(
-    study: Study,
-    out: Path,
-    found: Sequence[Result],
-    tuned: Mapping[str, Tuned],
-    verdicts: Sequence[Verdict],
-    reached: Sequence[Reached],
-    shown: Run,
-) -> list[Path]:
-    """Write study.json, results.csv, tuning.csv, targets.csv (where there are targets) and study.html into `out`; their paths.
-
-    Each is written whole or not at all. Raises OSError.
-    """
-    told = summary(study, found)
-    facts: dict[str, Any] = {"mpidec": __version__, "question": study.file.question, "summary": told}
-    facts["verdicts"] = [{"claim": v.claim, "measured": v.measured, "verdict": v.outcome, "note": v.note} for v in verdicts]
-    files = {
-        JSON: json.dumps(facts, indent=2) + "\n",
-        "results.csv": _csv(rows(study, found)),
-        "tuning.csv": _csv(trials(tuned)),
-        **({"targets.csv": _csv([one.row() for one in reached])} if reached else {}),
-        "study.html": _page(study, found, tuned, verdicts, reached, told, shown),
-    }
-    for name, text in files.items():
-        partial = out / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, out / name)
-    return [out / name for name in files]
-
-
-def _csv(table: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
-
-
-def _page(
-    study: Study,
-    found: Sequence[Result],
-    tuned: Mapping[str, Tuned],
-    verdicts: Sequence[Verdict],
-    reached: Sequence[Reached],
-    told: Sequence[str],
-    shown: Run,
-) -> str:
-    from mpidec.html.page import render
-    from mpidec.study.pictures import costs, errors, sensitivity
-
-    lead = (
-        f"{study.file.question} Each method with the step size that suited it best at each point, of "
-        f"{len(study.file.tune.step_sizes)} tried by successive halving; {_steps(study)}, "
-        f"{many(study.file.seeds, 'seed')}, 95 % t-intervals over them. {' '.join(told)} "
-        f"Below, one run as an example: {shown.name}, seed {shown.seed}."
-    )
-    pictures = [errors(study, found), *costs(study, reached), sensitivity(study, tuned)]
-    return render(Collection((shown,), ()), verdicts, pictures, (f"Study {study.file.name}", lead))
-
-
-def _steps(study: Study) -> str:
-    least, most = (pick(point.iterations for point in study.points) for pick in (min, max))
-    return many(least, "step") if least == most else f"{least:,} to {many(most, 'step')}"

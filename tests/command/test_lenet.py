@@ -1,15 +1,19 @@
 """Runs on LeNet-5: real ranks against the same steps in one process, the bytes they send, and no run without PyTorch."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from commands import assert_one_sentence, mpidec, rows, write
 from images import write_images
 
 from mpidec.problems import PROBLEMS
 
 PARAMETERS = 61706
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
 
 
 def experiment(folder, *methods):
@@ -21,7 +25,7 @@ def experiment(folder, *methods):
         "graph": {"topology": "ring"},
         "problem": {"kind": "lenet", "source": "fashion", "path": str(folder), "batch": 5},
         "method": [{"iterations": 6, **method} for method in methods],
-        "observe": {"every": 2},
+        "observe": {"every": 2, "metrics": ["objective", "test_accuracy", "test_accuracy_local"]},
     }
 
 
@@ -49,6 +53,30 @@ def test_ranks_do_as_one_process_and_send_each_number_as_four_bytes(tmp_path):
     np.testing.assert_allclose(final, X, atol=1e-5)
     pooled = np.mean([shard.loss(X[0].astype(np.float32)) for shard in shards])
     assert float(last["d_sgd"]["objective"]) == pytest.approx(pooled, rel=1e-4)
+    finals = np.load(tmp_path / "out/final.npz")["dat_sgd_momentum/x"]
+
+    def accuracy(x):
+        return sum(shard.scores(x)["test_accuracy"] for shard in shards)
+
+    assert float(last["dat_sgd_momentum"]["test_accuracy"]) == pytest.approx(accuracy(finals.mean(axis=0)))
+    assert float(last["dat_sgd_momentum"]["test_accuracy_local"]) == pytest.approx(np.mean([accuracy(x) for x in finals]))
+
+
+def test_the_short_form_of_the_study(tmp_path):
+    """With images of its own in place of Fashion-MNIST's."""
+    pytest.importorskip("torch", reason="PyTorch, the extra mpidec[torch], is not installed")
+    study = tomllib.loads((EXPERIMENTS / "images_lenet.toml").read_text())
+    write_images(tmp_path, (400, 60), (28, 28))
+    study["experiment"]["problem"]["path"] = str(tmp_path)
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(study))
+    done = mpidec("study", "study.toml", "--quick", "--out", "out", cwd=tmp_path, seconds=300)
+    assert done.returncode == 0, done.stderr
+    table = rows(tmp_path / "out/results.csv")
+    assert len(table) == 5
+    for row in table:
+        words = 1 if row["method"] in ("d_sgd", "d2") else 2
+        assert float(row["bytes_max"]) == 20 * words * 4 * PARAMETERS
+        assert 0 < float(row["test_accuracy"]) <= 1
 
 
 def test_without_pytorch_one_sentence_names_the_extra(tmp_path):

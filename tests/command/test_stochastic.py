@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,10 @@ def test_a_run_tells_its_figures_and_a_diverging_step_is_stopped_with_its_trace(
     spread = np.sqrt(np.mean(np.sum((final - final.mean(axis=0)) ** 2, axis=1)))
     assert float(last["dat_sgd"]["consensus_distance"]) == pytest.approx(spread, rel=1e-9)
     assert len(y) == 30
+    assert mpidec("report", "out", "-o", "page.html", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "page.html").read_text()
+    for fact, value in (("samples a node", 7), ("samples left over", 2)):
+        assert re.search(rf'>{fact}</th>\s*<td[^>]*><data value="{value}">', page)
     predicted = mpidec("run", path, "--dry-run", cwd=tmp_path).stdout
     sent = {method: sum(int(r["bytes"]) for r in ledger_of(tmp_path) if r["method"] == method) for method in last}
     for method in ("dat_sgd", "local_sgd"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,26 @@ def test_more_nodes_help_dat_sgd_and_harm_d_sgd_in_the_merely_convex_setting(tmp
     assert error["4", "dat_sgd"] < error["4", "d_sgd"]
     for ranks in ("16", "36"):
         assert error[ranks, "dat_sgd"] < error[ranks, "d_sgd"] / 2
+
+
+def test_the_paths_to_an_accuracy_are_drawn_by_epochs(tmp_path):
+    """The short form of images_convex.toml: 100 steps of 8 of 8x8 digits, four nodes, observed each 25."""
+    done = mpidec("study", str(DECAYING.with_name("images_convex.toml")), "--quick", "--out", "out", cwd=tmp_path, seconds=300)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "out").glob("*dirichlet*/seed=0")
+    trace = {(row["method"], row["step"]): row for row in rows(folder / "trace.csv")}
+    for row in rows(tmp_path / "out" / "results.csv"):
+        last = trace[row["method"], "100"]
+        for metric in ("suboptimality", "test_accuracy", "consensus_distance"):
+            assert row[metric] == last[metric]
+        assert float(row["test_accuracy"]) > 0.5
+    dealt = json.loads((folder / "run.json").read_text())["problem"]["samples_a_node"]
+    page = (tmp_path / "out" / "study.html").read_text()
+    for heading in ("Suboptimality against epochs and bytes", "Test accuracy against epochs and bytes"):
+        assert heading in page
+    # the first number in each row of d_sgd: the step size of its end, then the epochs of two pictures
+    _, *numbers = [float(x) for x in re.findall(r': d_sgd</th>\s*<td[^>]*><data value="([^"]+)"', page)]
+    assert numbers[:10] == pytest.approx([8 * k / dealt for k in (0, 25, 50, 75, 100)] * 2)
 
 
 @pytest.mark.parametrize("name", ["ablation", "cost", "heterogeneity", "scaling_samples", "scaling_steps", "sensitivity"])

@@ -272,7 +272,9 @@ def test_step_size_of_other_features_is_one_over_the_summed_curvatures(name):
     steps, curvatures = np.array(run_nodes(node, L)).T
     sums = np.ones((L, L))
     if name in cases.GOSSIPING:
-        sums = L * oracles.mixer(cases.dense(rows), algorithm.rounds_init, cases.OPTIONS[name].get("gossip", "plain"))
+        options = cases.OPTIONS[name]
+        gossip = options.get("gossip_init", options.get("gossip", "plain"))
+        sums = L * oracles.mixer(cases.dense(rows), algorithm.rounds_init, gossip)
     np.testing.assert_allclose(steps, 1 / (sums @ curvatures), rtol=1e-12)
 
 
@@ -292,6 +294,8 @@ def test_rounds_of_the_initialization_follow_from_gamma_and_the_diameter(topolog
     for gossip, expected in (("plain", rounds), ("chebyshev", accelerated)):
         bound = ALGORITHMS["dif_altgdmin"](gossip=gossip).bind(facts)
         assert (bound.rounds_init, bound.nodes) == (expected, nodes)
+        of_its_own = ALGORITHMS["dif_altgdmin"](gossip_init=gossip).bind(facts)
+        assert (of_its_own.rounds_init, of_its_own.gossip, of_its_own.gamma) == (expected, "plain", facts.gamma)
 
 
 def test_rounds_that_gamma_cannot_tell_are_asked_for():

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from mpidec.claim import PARTS, accuracy, graphs, off_path, traffic
-from mpidec.claim.fits import SLACK, fall, fewest, fit, plateaus, power, reaching
+from mpidec.claim.fits import SLACK, fall, fewest, plateaus, reaching
 from mpidec.claim.plan import CENTRAL, central, experiment, ladder, seconds
 from mpidec.config import parse
 from mpidec.html.collect import Run
 from mpidec.intervals import estimate
+from mpidec.lines import fit, power
 
 
 def trajectory(rate, floor=0.0, steps=170, sent=0.0, start=0.0):

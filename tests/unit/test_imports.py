@@ -15,7 +15,7 @@ LAYERS = [
     {"graph", "ledger"},
     {"network", "problems"},
     {"algorithms", "mpi", "metrics"},
-    {"predict", "engine", "intervals"},
+    {"predict", "engine", "intervals", "lines"},
     {"run_folder", "checkpoint"},
     {"recorder", "resuming", "reader", "screen", "plots", "config", "overrides", "recording", "experiment"},
     {"html", "sweep", "slurm"},

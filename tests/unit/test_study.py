@@ -9,9 +9,11 @@ import pytest
 import tomli_w
 
 from mpidec.errors import InputError
+from mpidec.problems.fashion_files import FOLDER
 from mpidec.study.file import read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
 from mpidec.study.targets import reached
+from mpidec.study.thresholds import crossing, judge_thresholds, thresholds
 from mpidec.study.tuning import HeatFailedError, Tuned, tune
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
@@ -142,12 +144,73 @@ def test_a_method_is_compared_by_its_values_seed_by_seed(tmp_path):
 def test_a_law_holds_where_the_factor_over_the_axis_says_so(values, holds, tmp_path):
     study = study_of(tmp_path, law=[{"method": "dat_sgd", "along": "ranks", "error": "falls"}])
     found = [
-        Result(point, "dat_sgd", 0.1, False, {s: value * (1 + s) for s in range(4)}, 1, 1, 1)
+        Result(point, "dat_sgd", 0.1, False, {s: value * (1 + s) for s in range(4)}, 1, 1, 1, {})
         for point, value in zip(study.points, values, strict=True)
     ]
     (verdict,) = judge_law(study, study.file.law[0], found, "again")
     assert verdict.holds is holds
     assert verdict.measured == f"factor {values[1] / values[0]:.3g}"
+
+
+# -- thresholds -------------------------------------------------------------------------------------------------------
+
+
+def test_a_threshold_is_where_the_error_leaves_what_smaller_networks_had():
+    sizes = [4.0, 8.0, 16.0, 32.0]
+    assert crossing(sizes, [3.0, 2.0, 2.0, 16.0], 2.0) == (pytest.approx(16 * 2 ** (math.log(2) / math.log(8))), False)
+    assert crossing(sizes, [1.0, 1.9, 2.0, 1.99], 2.0) == (32.0, True)
+    assert crossing(sizes, [1.0, math.inf, 1.0, 1.0], 2.0) == (4.0, False)
+    # the least so far counts, not the first
+    assert crossing(sizes, [4.0, 1.0, 4.0, 9.0], 2.0) == (pytest.approx(8 * 2**0.5), False)
+
+
+def thresholds_of(folder, bounds, nodes):
+    """Of errors that are 1 up to `nodes(method, gap, N)` nodes and from there on grow as M^3, crossing 8 at twice as many."""
+    sizes = [2, 4, 8, 16, 32, 64]
+    counts = [4096, 65536, 1048576]
+    axis = {"ranks": sizes * 3, "iterations": [count // size for count in counts for size in sizes]}
+    asked = {"bounds": bounds, "worse": 8.0, "fitted": ["ring"]}
+    study = study_of(folder, vary=[{"graph.topology": ["ring", "complete"]}, axis], threshold=asked)
+    found, runs = [], {}
+    for point in study.points:
+        ranks = point.varied["ranks"]
+        gap = 1.0 if point.varied["graph.topology"] == "complete" else 4.0 / ranks
+        runs[point.name] = [SimpleNamespace(about=SimpleNamespace(graph=SimpleNamespace(gap=gap)))]
+        for method in study.methods:
+            knee = nodes(method, point.varied["graph.topology"], ranks * point.iterations)
+            error = max(1.0, ranks / knee) ** 3
+            found.append(Result(point, method, 0.1, False, dict.fromkeys(range(3), error), 1, 1, 1, {}))
+    made = thresholds(study, found, runs)
+    return made, judge_thresholds(study, made, "again")
+
+
+def test_thresholds_that_follow_the_bound_hold_and_others_do_not(tmp_path):
+    """On the ring gap is 4/M, so M = c gap N^(1/2) at M = (4 c)^(1/2) N^(1/4): 8, 16, 32 with c = 2."""
+
+    def knee(method, topology, samples):
+        if method == "plain":
+            return 2.0 if topology == "ring" else 4.0
+        return samples**0.25 / 2 if topology == "ring" else 8.0
+
+    made, verdicts = thresholds_of(tmp_path, {"dat_sgd": [1.0, 0.5], "plain": [0.0, 0.5]}, knee)
+    own = {(one.around["graph.topology"], one.samples): one for one in made if one.method == "dat_sgd"}
+    for samples, nodes in ((4096.0, 8.0), (65536.0, 16.0), (1048576.0, 32.0)):
+        found = own["ring", samples]
+        assert (found.nodes, found.gap, found.beyond) == (pytest.approx(nodes), pytest.approx(4 / nodes), False)
+        assert found.bound == pytest.approx(4 / nodes * samples**0.5)
+        assert own["complete", samples].nodes == pytest.approx(16.0)
+    first, second, third = verdicts
+    assert first.holds is True and first.measured.startswith("c = 0.25, from 0.25 to 0.25")
+    assert "M / rho^1 grows as N^0.5." in first.note
+    assert second.holds is False  # 4 nodes whatever N is, where N^(1/2) grows 16 times
+    assert third.holds is True and third.measured == "at 6 of 6"
+
+
+def test_thresholds_beyond_the_largest_network_decide_nothing(tmp_path):
+    made, (first, _, third) = thresholds_of(tmp_path, {"dat_sgd": [1.0, 0.5], "plain": [0.5, 0.25]}, lambda *_: 64.0)
+    assert all(one.beyond and one.nodes == 64 for one in made)
+    assert first.holds is None and third.holds is None
+    assert "more than 64" in first.note
 
 
 def test_the_short_form_replaces_keys(tmp_path):
@@ -172,6 +235,18 @@ WRONG = {
     "a law along nothing": (
         {"law": [{"method": "plain", "along": "graph.p", "error": "falls"}]},
         "law: 'graph.p' is not varied; varied are: ranks",
+    ),
+    "thresholds of one size": (
+        {"vary": [{"graph.mixing": ["metropolis"]}], "threshold": {"bounds": {}}},
+        "threshold: ranks is not varied; varied are: graph.mixing",
+    ),
+    "a bound of no method": (
+        {"threshold": {"bounds": {"sgd": [1.0, 0.5]}}},
+        "threshold.bounds: there is no method 'sgd'; there are: dat_sgd, plain",
+    ),
+    "a bound of one power": (
+        {"threshold": {"bounds": {"plain": [1.0]}}},
+        "threshold.bounds.plain: got [1.0], wanted two powers, of the gap and of the samples",
     ),
     "a value twice": ({"vary": [{"ranks": [2, 2]}]}, "two points of vary are both called ranks-2"),
     "a graph that cannot be": (
@@ -236,8 +311,12 @@ STUDIES = [path for path in sorted(EXPERIMENTS.glob("*.toml")) if "[tune]" in pa
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_committed_studies_can_run_in_both_forms(path):
+    if path.stem == "images_lenet":
+        pytest.importorskip("torch", reason="PyTorch, the extra mpidec[torch], is not installed")
+    if path.stem.startswith("images_") and not Path(FOLDER).is_dir():
+        pytest.skip("Fashion-MNIST, the Debian package dataset-fashion-mnist, is not installed")
     for short in (False, True):
         study = read_study(path, quick=short)
         assert study.file.name == path.stem
         assert max(point.table["ranks"] for point in study.points) <= 64
-        assert study.file.seeds == (1 if short else 5)
+        assert study.file.seeds == (1 if short else 3 if path.stem == "images_lenet" else 5)
