@@ -156,7 +156,7 @@ def _behind(run: Run) -> float:
     """Iterations of Dif-AltGDmin over those of the centralized method, to an error that leaves room for `SLACK`; inf: never."""
     (rows,) = climb(run, "dif_altgdmin").values()
     yardstick = run.trace[CENTRAL]
-    level = max(yardstick[int(_LONG / SLACK)][METRIC], _EXACT)
+    level = max(next(row for row in reversed(yardstick) if row["step"] <= _LONG / SLACK)[METRIC], _EXACT)
     row, goal = reaching(rows, level), reaching(yardstick, level)
     return math.inf if row is None or goal is None else row["step"] / goal["step"]
 

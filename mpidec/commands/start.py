@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
+from time import sleep
 from typing import IO, Any
 
 import tomli_w
@@ -29,6 +30,8 @@ from mpidec.run_folder import check_new, now, replace
 
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
 _TAKEN = (BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, INTERRUPTED)
+
+_PAUSES = (0.0, 3.0)  # seconds before ranks that crashed in their start are started again: its cause may last a while
 
 
 def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
@@ -66,9 +69,12 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
             environment |= _placed(experiment, found, Path(scratch))
         ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
-        if not (interrupted or handover.answered(BEGUN)) and _is_a_crash(status):
+        for pause in _PAUSES:
+            if interrupted or handover.answered(BEGUN) or not _is_a_crash(status):
+                break
             # in MPI's own start: Open MPI 5 has a race there (ompi#12495), its launcher a thread that may fail to start
             print(f"mpidec: note: status {status} before the ranks had met: starting them once more", file=sys.stderr)
+            sleep(pause)
             status, interrupted = run_and_forward_signals(command, environment, ask)
         told, where = handover.answered("status"), handover.answered("folder")
     if told is not None and status == 0:
