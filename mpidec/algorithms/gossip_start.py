@@ -77,6 +77,10 @@ class GossipStart(SpectralStart, Gossiping):
         """The spectral initialization with `rounds_init` rounds of gossip for each sum. Raises ValueError when not bound."""
         if self.nodes is None or self.rounds_init is None:
             raise ValueError(f"{type(self).__name__} needs nodes and rounds_init: give both, or bind it to a graph's facts")
+        if self.gossip_init == "chebyshev" and self.gamma is None:
+            raise ValueError(
+                f"{type(self).__name__} needs gamma for its initialization: give it, or bind it to a graph's facts"
+            )
         if self.gossip_init is not None:
             net = net.with_gamma(self.gamma if self.gossip_init == "chebyshev" else None)
         return self.start(_Gossip(net, self.nodes, self.rounds_init), problem, x0)

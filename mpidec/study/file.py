@@ -132,7 +132,7 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
                 f"{path.name}: law: {law.along!r} is not varied; varied are: {', '.join(points[0].varied) or 'none'}"
             )
     if file.threshold is not None:
-        _check_thresholds(file.threshold, methods, points, path)
+        _check_thresholds(file.threshold, file.metric, methods, points, path)
     return Study(file, points, methods)
 
 
@@ -152,10 +152,15 @@ def label_of(method: Table) -> str:
     return str(method.get("label", method.get("algorithm")))
 
 
-def _check_thresholds(asked: Thresholds, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
+def _check_thresholds(asked: Thresholds, metric: str, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
     where = f"{path.name}: threshold"
     if RANKS not in points[0].varied:
         raise InputError(f"{where}: ranks is not varied; varied are: {', '.join(points[0].varied) or 'none'}")
+    if METRICS[metric].higher_is_better:
+        raise InputError(f"{where}: of {metric} more is better, wanted an error for the metric")
+    drawn = {point.table["graph"]["topology"] for point in points}
+    if foreign := [name for name in asked.fitted if name not in drawn]:
+        raise InputError(f"{where}.fitted: no point has the topology {foreign[0]!r}; there are: {', '.join(sorted(drawn))}")
     for method, powers in asked.bounds.items():
         if method not in methods:
             raise InputError(f"{where}.bounds: there is no method {method!r}; there are: {', '.join(methods)}")

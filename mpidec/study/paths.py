@@ -31,7 +31,7 @@ def paths(study: Study, runs: Mapping[str, Sequence[Run]]) -> list[Picture]:
     None for runs that were observed only at their ends.
     """
     own = {name: series(several) for name, several in runs.items()}
-    if any(len(one.steps()) < 3 for several in own.values() for one in several):
+    if all(len(one.steps()) < 3 for several in own.values() for one in several):
         return []
     recorded = next(iter(own.values()))[0].runs[0].trace[study.methods[0]][-1]
     return [_path(study, own, metric) for metric in dict.fromkeys([study.file.metric, *leading(recorded)])]

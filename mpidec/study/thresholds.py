@@ -55,8 +55,11 @@ class Threshold:
 
 def crossing(sizes: Sequence[float], errors: Sequence[float], worse: float) -> tuple[float, bool]:
     """The size at which the error first exceeds `worse` times the least that smaller sizes had, on lines between logarithms;
-    the largest size and True where it never does. Sizes rise, errors are positive or infinite.
+    the largest size and True where it never does, the smallest where its error is infinite already. Sizes rise, errors are
+    positive or infinite.
     """
+    if math.isinf(errors[0]):
+        return sizes[0], False
     least = math.inf
     for k, error in enumerate(errors):
         if k and error > worse * least:

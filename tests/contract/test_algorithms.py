@@ -298,6 +298,12 @@ def test_rounds_of_the_initialization_follow_from_gamma_and_the_diameter(topolog
         assert (of_its_own.rounds_init, of_its_own.gossip, of_its_own.gamma) == (expected, "plain", facts.gamma)
 
 
+def test_an_accelerated_start_is_never_plain_for_want_of_gamma():
+    algorithm = ALGORITHMS["dif_altgdmin"](gossip_init="chebyshev", nodes=2, rounds_init=2)
+    with pytest.raises(ValueError, match="needs gamma for its initialization"):
+        algorithm.start_by_gossip(None, None, np.ones((2, 1)))
+
+
 def test_rounds_that_gamma_cannot_tell_are_asked_for():
     facts = dataclasses.replace(graph_facts(TOPOLOGIES["ring"](), MIXINGS["metropolis"], 12, 0), gamma=1.0)
     assert ALGORITHMS["dif_altgdmin"](rounds_init=30).bind(facts).rounds_init == 30

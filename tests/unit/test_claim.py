@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpidec.claim import PARTS, accuracy, graphs, off_path, traffic
-from mpidec.claim.fits import SLACK, fall, fewest, plateaus, reaching
+from mpidec.claim.fits import METRIC, SLACK, fall, fewest, plateaus, reaching
 from mpidec.claim.plan import CENTRAL, central, experiment, ladder, seconds
 from mpidec.config import parse
 from mpidec.html.collect import Run
@@ -301,3 +301,15 @@ def test_plans_keep_to_their_limits(quick, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     plan.write(tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_how_far_behind_is_read_by_iteration_whatever_was_observed():
+    """Rows of every second iteration, errors 0.9^k and 0.95^k: at 1.3 times fewer than 220 iterations, 168, 0.9^168; the slower
+    one takes log 0.9 / log 0.95 times as many, of which its 440 are enough.
+    """
+    fast, slow = ([{"step": float(k), METRIC: q**k} for k in range(0, last + 1, 2)] for q, last in ((0.9, 220), (0.95, 440)))
+    run = SimpleNamespace(
+        trace={CENTRAL: fast, "dif_altgdmin 6": slow},
+        methods={"dif_altgdmin 6": {"algorithm": "dif_altgdmin", "gossip": "plain", "rounds": 6}},
+    )
+    assert off_path._behind(run) == pytest.approx(math.log(0.9) / math.log(0.95), abs=2 / 168)

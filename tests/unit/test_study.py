@@ -160,6 +160,7 @@ def test_a_threshold_is_where_the_error_leaves_what_smaller_networks_had():
     assert crossing(sizes, [3.0, 2.0, 2.0, 16.0], 2.0) == (pytest.approx(16 * 2 ** (math.log(2) / math.log(8))), False)
     assert crossing(sizes, [1.0, 1.9, 2.0, 1.99], 2.0) == (32.0, True)
     assert crossing(sizes, [1.0, math.inf, 1.0, 1.0], 2.0) == (4.0, False)
+    assert crossing(sizes, [math.inf, 1.0, 1.0, 1.0], 2.0) == (4.0, False)
     # the least so far counts, not the first
     assert crossing(sizes, [4.0, 1.0, 4.0, 9.0], 2.0) == (pytest.approx(8 * 2**0.5), False)
 
@@ -243,6 +244,10 @@ WRONG = {
     "a bound of no method": (
         {"threshold": {"bounds": {"sgd": [1.0, 0.5]}}},
         "threshold.bounds: there is no method 'sgd'; there are: dat_sgd, plain",
+    ),
+    "a fit to a graph that is not there": (
+        {"threshold": {"bounds": {"plain": [1.0, 0.5]}, "fitted": ["torus"]}},
+        "threshold.fitted: no point has the topology 'torus'; there are: ring",
     ),
     "a bound of one power": (
         {"threshold": {"bounds": {"plain": [1.0]}}},
