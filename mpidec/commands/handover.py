@@ -16,13 +16,13 @@ _FACTS = "facts.json"
 
 @dataclass(frozen=True)
 class Facts:
-    """About the process that started the ranks: what was typed, its number and host, and the columns of its terminals.
+    """About the process that started the ranks: a command for each run, its number and host, the columns of its terminals.
 
     Columns are None where standard output (`table`) or standard error (`bar`) is no terminal. Ranks cannot look for
     themselves: some launchers give them terminals of their own.
     """
 
-    command: str
+    commands: list[str]
     pid: int
     table: int | None
     bar: int | None

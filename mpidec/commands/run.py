@@ -20,6 +20,7 @@ from mpidec.errors import BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, AgreedError
 from mpidec.mpi import launcher
 from mpidec.overrides import override
 from mpidec.recorder import Recorder
+from mpidec.run_folder import NEXT
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,6 +40,14 @@ def add_parser(subparsers: Any) -> None:
         help="go on with what is in --out, from the newest checkpoint; start where there is nothing yet",
     )
     parser.add_argument("--seed", type=int, help="the experiment's seed, instead of the file's")
+    parser.add_argument(
+        "--next",
+        action="append",
+        default=[],
+        type=_seed_and_folder,
+        metavar="SEED=DIR",
+        help="then the same with this seed, by the same ranks, into this folder; repeatable",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would run and the traffic it would cause")
     parser.add_argument(
         "--library-bytes",
@@ -54,6 +63,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     if arguments.resume and arguments.out is None:
         raise InputError("--resume goes on with the run in a folder: name it with --out")
+    if arguments.next and (arguments.resume or arguments.out is None):
+        raise InputError("--next names the folder of each run, none of which is there yet: give --out, and no --resume")
     if launcher.promised() is not None:
         return _be_a_rank(arguments)
     experiment, notes = load(arguments)
@@ -66,6 +77,19 @@ def main(arguments: argparse.Namespace) -> int:
     from mpidec.commands.start import start_ranks
 
     return start_ranks(experiment, arguments)
+
+
+def _seed_and_folder(text: str) -> tuple[int, Path]:
+    seed, _, folder = text.partition("=")
+    if not (folder and seed.isdecimal()):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted SEED=DIR, with a whole number of 0 or more")
+    return int(seed), Path(folder)
+
+
+def each_run(arguments: argparse.Namespace) -> list[argparse.Namespace]:
+    """The runs that the command line asks for, each by itself: the one of --seed and --out, and those of --next."""
+    own = {**vars(arguments), "next": []}
+    return [argparse.Namespace(**{**own, **more}) for more in ({}, *({"seed": s, "out": d} for s, d in arguments.next))]
 
 
 def load(arguments: argparse.Namespace) -> tuple[Experiment, list[str]]:
@@ -100,8 +124,12 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
     world = World()
     if handover is not None and world.rank == 0:
         handover.answer(BEGUN, str(world.size))
+    status = 0
+    if arguments.next:
+        os.dup2(2, 1)  # launchers forward the two apart: only one keeps what is said of each run in order
     try:
-        status = _run_rank(world, arguments, interruption, handover)
+        for number, each in enumerate(each_run(arguments)):
+            status = max(status, _run_rank(world, each, number, interruption, handover))
     except (AgreedError, RunError) as error:
         # raised on every rank alike, so that all leave together; one of them tells
         bad_input = isinstance(error, AgreedError)
@@ -140,16 +168,24 @@ def _leave(world: Any, status: int, handover: Handover | None) -> int:
     return 0
 
 
-def _run_rank(world: Any, arguments: argparse.Namespace, interruption: Interruption, handover: Handover | None) -> int:
+def _run_rank(
+    world: Any, arguments: argparse.Namespace, number: int, interruption: Interruption, handover: Handover | None
+) -> int:
     from mpidec.experiment import run_experiment
 
+    if number:
+        world.new_books()
+        if world.rank == 0:
+            sys.stdout.flush()
+            print(f"{NEXT}{arguments.out}", file=sys.stderr, flush=True)
     world.together(lambda: launcher.check_promise(world.size))
     table, _ = world.first(lambda: _table_for_ranks(arguments))
     where = world.first(lambda: folder_of(arguments.experiment))
     experiment = world.together(lambda: parse(table, where, arguments.experiment.name))
     interruption.wait_for_a_checkpoint(experiment.checkpoint is not None)
     facts = handover.facts() if handover is not None and world.rank == 0 else None
-    about = world.first(lambda: _about(world, facts.command if facts else shlex.join(["mpidec", *sys.argv[1:]])))
+    typed = shlex.join(["mpidec", *sys.argv[1:]])
+    about = world.first(lambda: _about(world, facts.commands[number] if facts else typed))
     progress = None
     if world.rank == 0:
         from mpidec.screen import Progress

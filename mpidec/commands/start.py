@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -43,15 +43,17 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     experiment.topology.check(experiment.ranks)
     experiment.problem.check(experiment.ranks)
     experiment.problem.check_memory(experiment.ranks)
+    if arguments.next and experiment.checkpoint is not None:
+        raise InputError("--next: a run that keeps checkpoints is made by itself: leave out --next, or the table [checkpoint]")
     out: Path | None = arguments.out
     if out is not None and not arguments.resume:
-        check_new(out)
+        _check_folders([out, *(folder for _, folder in arguments.next)])
     elif out is not None and (opened := open_again(out, experiment.resolved, arguments.library_bytes)) is not None:
         opened.settings.close()  # rank 0 will hold it
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with _scratch(found) as scratch:
         handover = Handover(Path(scratch))
-        facts = Facts(shlex.join(["mpidec", *sys.argv[1:]]), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
+        facts = Facts(_commands(arguments), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
         copy = Path(scratch) / "experiment" / arguments.experiment.name
         try:
             handover.give(facts)
@@ -63,6 +65,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
         program += ["--library-bytes"] if arguments.library_bytes else []
         program += ["--no-picture"] if arguments.no_picture else []
         program += ["--resume"] if arguments.resume else []
+        program += [f"--next={seed}={folder}" for seed, folder in arguments.next]
         command = launcher.command(found, experiment.ranks, [*program, "--", str(copy)], arguments.library_bytes)
         environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
         if arguments.place:
@@ -91,6 +94,25 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     _settle(folder, "failed", ("running", "interrupted"), reason=f"the ranks ended with status {status}")
     print(f"mpidec: the ranks ended with status {status}{kept}. Started as: {shlex.join(command)}", file=sys.stderr)
     return FAILED if status in _TAKEN else status
+
+
+def _check_folders(folders: Sequence[Path]) -> None:
+    for i, folder in enumerate(folders):
+        check_new(folder)
+        if folder.resolve() in [other.resolve() for other in folders[:i]]:
+            raise InputError(f"--next: {folder} is named twice; give each run a folder of its own")
+
+
+def _commands(arguments: argparse.Namespace) -> list[str]:
+    """A command that repeats each run: what was typed, but where several were asked for."""
+    if not arguments.next:
+        return [shlex.join(["mpidec", *sys.argv[1:]])]
+    settings = [*arguments.set, *([] if arguments.n is None else [f"ranks={arguments.n}"])]
+    shared = ["mpidec", "run", str(arguments.experiment), *(f"--set={setting}" for setting in settings)]
+    flags = ["--no-picture"] * arguments.no_picture + ["--library-bytes"] * arguments.library_bytes
+    own = [([] if arguments.seed is None else [f"--seed={arguments.seed}"]) + [f"--out={arguments.out}"]]
+    own += [[f"--seed={seed}", f"--out={folder}"] for seed, folder in arguments.next]
+    return [shlex.join([*shared, *one, *flags]) for one in own]
 
 
 def _is_a_crash(status: int) -> bool:

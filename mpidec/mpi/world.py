@@ -50,7 +50,7 @@ class World:
         self.rank = self._comm.rank
         self.size = self._comm.size
         self.local_ranks = self._ranks_on_this_host()
-        self.ledger = Ledger(self.local_ranks)
+        self.new_books()
         self._closing: list[Callable[[], None]] = []
         threads = os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0]
         threadpoolctl.threadpool_limits(int(threads) if threads.isdigit() else 1, user_api="blas")
@@ -69,6 +69,10 @@ class World:
         all_of_them = np.empty(self.size, np.int64)
         self._comm.Allgather(own, all_of_them)
         return frozenset(np.flatnonzero(all_of_them == own[0]).tolist())
+
+    def new_books(self) -> None:
+        """Begin a new ledger, as for another run."""
+        self.ledger = Ledger(self.local_ranks)
 
     # -- agreement ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
-"""Making the runs of a sweep: `mpidec run` for each that is not done, some at a time.
+"""Making the runs of a sweep: `mpidec run` for those that are not done, some at a time.
+
+Runs that differ by the seed alone are made by the same ranks, one after another: to start twenty takes as long as many a run.
 
 Nothing is left running at the end, unless the sweep is killed outright: then its runs go on, and hold their locks.
 """
@@ -19,6 +21,7 @@ from typing import IO
 
 from mpidec.errors import REQUEUE, InputError, RunError, Stopped
 from mpidec.mpi.launcher import PYTHON, sharing_cores
+from mpidec.run_folder import NEXT
 from mpidec.sweep.folders import State, claim, clear, state
 from mpidec.sweep.plan import Run, Sweep
 from mpidec.sweep.table import write_table
@@ -56,23 +59,36 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     try:
         with _signals() as asked, _leaving_nothing(started):
             waiting = _not_done(runs, out, tell)
+            most = -(-len(waiting) // jobs)
             while started or (waiting and not asked):
                 while waiting and len(started) < jobs and not asked:
-                    each, stamp = waiting.pop(0)
-                    if (job := _start(sweep, each, out, stamp, environment)) is not None:
+                    group = _together(sweep, waiting, most)
+                    job = _start(sweep, group, out, environment)
+                    for each, _ in group:
+                        taken = job is not None and any(own is each for own in job.runs)
+                        if not taken and (found := state(each, out)).status != "running":
+                            tell(each, found)  # made meanwhile by another
+                    if job is not None:
                         started.append(job)
-                        tell(each, State("running"))
-                    elif (found := state(each, out)).status != "running":
-                        tell(each, found)  # made meanwhile by another
+                        tell(job.runs[0], State("running"))
                 time.sleep(_LOOK_EVERY)
                 for job in started:
                     job.pass_on(asked)
-                for job in [job for job in started if job.child.poll() is not None]:
+                    ended = job.child.poll() is not None
+                    while not ended and job.goes_on(out):
+                        write_table(sweep, out)
+                        tell(job.runs[job.at - 1], state(job.runs[job.at - 1], out, held=True))
+                        tell(job.runs[job.at], State("running"))
+                for job in [job for job in started if job.child.returncode is not None]:
                     started.remove(job)
                     at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
-                    _close(job, out, interrupted=bool(asked))
+                    begun = _close(job, out, interrupted=bool(asked))
                     write_table(sweep, out)
-                    tell(job.run, state(job.run, out))
+                    for i, each in enumerate(job.runs[job.at : begun]):
+                        if i:
+                            tell(each, State("running"))  # too short for a look at it
+                        tell(each, state(each, out))
+                    waiting[:0] = [(each, _stamp(each.log(out))) for each in job.runs[begun:]]
             write_table(sweep, out)
         if asked:
             raise Stopped if at_checkpoints and signal.SIGINT not in asked else KeyboardInterrupt
@@ -103,12 +119,15 @@ def _not_done(runs: Sequence[Run], out: Path, tell: Hear) -> list[tuple[Run, obj
 
 @dataclass
 class _Job:
-    """A run under way: its process, its locked log, and how many of the signals it has heard of."""
+    """Runs under way by the same ranks: their process, their locked logs, how many of the signals it has heard of, and which
+    run it is at, as far as was told. What the process says goes into the first log until it has ended.
+    """
 
-    run: Run
+    runs: list[Run]
     child: subprocess.Popen[bytes]
-    log: IO[bytes]
+    logs: list[IO[bytes]]
     heard: int = 0
+    at: int = 0
 
     def pass_on(self, asked: Sequence[int]) -> None:
         """Tell it of the signals that came. The first always ends it in order, a SIGINT after that at once."""
@@ -117,46 +136,105 @@ class _Job:
                 self.child.send_signal(signal.SIGINT if self.heard else signal.SIGTERM)
             self.heard += 1
 
+    def goes_on(self, out: Path) -> bool:
+        """Go to the next run, if that has begun."""
+        begun = self.at + 1 < len(self.runs) and (self.runs[self.at + 1].folder(out) / "run.json").exists()
+        self.at += begun
+        return begun
 
-def _start(sweep: Sweep, each: Run, out: Path, stamp: object, environment: dict[str, str]) -> _Job | None:
-    """Start a run, unless another process makes it, or has made it since the sweep began and its log had this stamp."""
-    log = claim(each, out)
-    if log is None:
-        return None
+    def divide(self) -> int:
+        """Give each log what was said of its own run, and take what stands in those of runs that never began; how many did."""
+        parts: list[list[bytes]] = [[]]
+        text = Path(self.logs[0].name).read_bytes()
+        for line in text.splitlines(keepends=True):
+            if line.startswith(NEXT.encode()) and len(parts) < len(self.runs):
+                parts.append([])
+            else:
+                parts[-1].append(line)
+        if len(self.runs) > 1:
+            self.logs[0].truncate(0)
+            self.logs[0].write(b"".join(parts[0]))
+            for log, part in zip(self.logs[1:], parts[1:], strict=False):
+                log.write(b"".join(part))
+            for log in self.logs[len(parts) :]:
+                log.truncate(0)
+        return len(parts)
+
+
+def _together(sweep: Sweep, waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
+    """Take the next runs that the same ranks can make: they differ by the seed alone, keep no checkpoints, and want no counters
+    of the library's, which know no runs.
+    """
+    group = [waiting.pop(0)]
+    first = group[0][0]
+    alone = sweep.library_bytes or first.experiment.checkpoint is not None
+    while waiting and not alone and len(group) < most and waiting[0][0].settings == first.settings:
+        group.append(waiting.pop(0))
+    return group
+
+
+def _start(sweep: Sweep, group: Sequence[tuple[Run, object]], out: Path, environment: dict[str, str]) -> _Job | None:
+    """Start those runs of a group that no other process makes, or has made since the sweep began and their logs were stamped;
+    None where none is left.
+    """
+    runs: list[Run] = []
+    logs: list[IO[bytes]] = []
     try:
-        found = state(each, out, held=True)
-        made_meanwhile = found.status == "failed" and _stamp(each.log(out)) != stamp
-        if found.done or found.status == "blocked" or made_meanwhile:
-            log.close()
+        for each, stamp in group:
+            if (log := claim(each, out)) is None:
+                continue
+            logs.append(log)
+            found = state(each, out, held=True)
+            made_meanwhile = found.status == "failed" and _stamp(each.log(out)) != stamp
+            if found.done or found.status == "blocked" or made_meanwhile:
+                logs.pop().close()
+                continue
+            runs.append(each)
+            if each.experiment.checkpoint is None:
+                clear(each, out)
+            log.truncate(0)
+            log.write(f"$ {shlex.join(['mpidec', *_arguments(sweep, each, out)])}\n".encode())
+        if not runs:
             return None
-        resume = each.experiment.checkpoint is not None
-        if not resume:
-            clear(each, out)
-        log.truncate(0)
-        arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
-        arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
-        arguments += ["--library-bytes"] if sweep.library_bytes else []
-        arguments += ["--resume"] if resume else []
-        log.write(f"$ {shlex.join(['mpidec', *arguments])}\n".encode())
-        command = [*PYTHON, "-m", "mpidec", *arguments]
-        # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once
+        more = [f"--next={each.seed}={each.folder(out)}" for each in runs[1:]]
+        # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once; the other logs are
+        # passed on for the sake of their locks
         child = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [*PYTHON, "-m", "mpidec", *_arguments(sweep, runs[0], out), *more],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=logs[0],
+            stderr=logs[0],
+            pass_fds=[log.fileno() for log in logs[1:]],
+            start_new_session=True,
         )
     except BaseException:
-        log.close()
+        for log in logs:
+            log.close()
         raise
-    return _Job(each, child, log)
+    return _Job(runs, child, logs)
 
 
-def _close(job: _Job, out: Path, *, interrupted: bool) -> None:
-    """Give back the lock of a run whose process has ended, once nobody else of the run holds it."""
-    with job.log:
-        if interrupted and state(job.run, out, held=True).status == "killed":
-            job.log.write(b"mpidec: interrupted before it began\n")
+def _arguments(sweep: Sweep, each: Run, out: Path) -> list[str]:
+    """What makes a run by itself."""
+    arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
+    arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
+    arguments += ["--library-bytes"] if sweep.library_bytes else []
+    return arguments + (["--resume"] if each.experiment.checkpoint is not None else [])
+
+
+def _close(job: _Job, out: Path, *, interrupted: bool) -> int:
+    """Give back the locks of runs whose process has ended, once nobody else of them holds one; how many had begun."""
+    begun = job.divide()
+    last, log = job.runs[begun - 1], job.logs[begun - 1]
+    if interrupted and state(last, out, held=True).status == "killed":
+        log.write(b"mpidec: interrupted before it began\n")
+    for each in job.logs:
+        each.close()
     until = time.monotonic() + _LINGERING if (job.child.returncode or 0) < 0 else 0.0
-    while time.monotonic() < until and state(job.run, out).status == "running":
+    while time.monotonic() < until and state(last, out).status == "running":
         time.sleep(_LOOK_EVERY)
+    return begun
 
 
 def _stamp(log: Path) -> tuple[int, int] | None:
@@ -194,4 +272,6 @@ def _leaving_nothing(started: Sequence[_Job]) -> Iterator[None]:
             job.pass_on([signal.SIGTERM])
         for job in started:
             job.child.wait()
-            job.log.close()
+            job.divide()
+            for log in job.logs:
+                log.close()

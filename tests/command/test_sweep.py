@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from commands import assert_one_sentence, finish, mpidec, rows, small, start, write
+from resuming import assert_same, lasting
+
+from mpidec.mpi.launcher import family, find_launcher, library_version
 
 METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 2, "rounds_init": 1, "iterations": 10},
@@ -243,6 +247,76 @@ def test_diverged_runs_are_done_and_give_a_status_of_their_own(tmp_path):
     again = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path)
     assert_one_sentence(again, 3, "diverged")
     assert times(tmp_path / "out" / "step_size=1e+308,seed=1") == before
+
+
+# -- runs that differ by the seed alone share their ranks ----------------------------------------------------------------
+
+THREE = 'name = "three"\nexperiment = "base.toml"\nseeds = 3\n'
+FAILS = """
+from dataclasses import dataclass
+from pathlib import Path
+import mpidec
+
+@dataclass(frozen=True, kw_only=True)
+class Fails(mpidec.DifAltGDmin):
+    '''Raises on rank 0 the second time that it begins.'''
+    def init(self, net, problem, x0):
+        if net.rank == 0:
+            with (Path(__file__).parent / 'begun').open('a') as file:
+                file.write('x')
+            if (Path(__file__).parent / 'begun').read_text() == 'xx':
+                raise RuntimeError('a fault of mine')
+        return super().init(net, problem, x0)
+"""
+
+
+def counting(folder: Path) -> str:
+    """A launcher that notes each of its starts."""
+    found = find_launcher(family(library_version())).path
+    script = folder / "counts"
+    lines = ["#!/bin/sh", f'[ "$1" != --version ] || exec {found} --version', f"echo >>{folder}/starts", f'exec {found} "$@"']
+    script.write_text("\n".join([*lines, ""]))
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_seeds_are_made_by_the_same_ranks_and_come_out_as_alone(tmp_path):
+    lay_sweep(tmp_path, THREE)
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "starts").read_text().count("\n") == 1
+    told = [line.partition("  ")[2].split(" after")[0] for line in done.stdout.splitlines() if "seed=" in line]
+    assert told == [f"seed={seed}: {word}" for seed in range(3) for word in ("started", "finished")]
+    for seed in range(3):
+        folder, alone = tmp_path / "out" / f"seed={seed}", tmp_path / f"alone{seed}"
+        about = json.loads((folder / "run.json").read_text())
+        assert shlex.split(about["command"])[3:] == [f"--seed={seed}", f"--out=out/seed={seed}", "--no-picture"]
+        assert mpidec("run", "base.toml", f"--seed={seed}", f"--out={alone}", "--no-picture", cwd=tmp_path).returncode == 0
+        assert_same(folder, lasting(alone))
+        head, *said = (tmp_path / "out" / f"seed={seed}.log").read_text().splitlines()
+        assert head.startswith("$ mpidec run ") and f"--seed={seed}" in head
+        assert sum("┃" in line for line in said) == 1 + len(METHODS)
+        assert "next" not in "".join(said)
+
+
+def test_a_run_that_fails_takes_no_later_one_with_it(tmp_path):
+    (tmp_path / "mine.py").write_text(FAILS)
+    lay_sweep(tmp_path, THREE, ranks=2, method=[{"algorithm": "mine.py:Fails", "rounds": 1, "iterations": 5}])
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting(tmp_path))
+    assert_one_sentence(done, 1, "seed=1 failed: [rank 0] RuntimeError: a fault of mine")
+    assert (tmp_path / "starts").read_text().count("\n") == 2
+    assert listing(tmp_path) == {"seed=0": "finished", "seed=1": "failed", "seed=2": "finished"}
+    logs = [(tmp_path / "out" / f"seed={seed}.log").read_text() for seed in range(3)]
+    assert ["a fault of mine" in log for log in logs] == [False, True, False]
+
+
+def test_further_runs_of_the_same_ranks_want_folders_of_their_own(tmp_path):
+    file = write(tmp_path, small())
+    assert_one_sentence(mpidec("run", file, "--next", "2=b", cwd=tmp_path), 2, "--next", "give --out")
+    assert_one_sentence(mpidec("run", file, "--out=a", "--next=2=a", cwd=tmp_path), 2, "a is named twice")
+    (tmp_path / "b").mkdir()
+    assert_one_sentence(mpidec("run", file, "--out=a", "--next=2=b", cwd=tmp_path), 2, "b")
+    assert not (tmp_path / "a").exists()
 
 
 # -- what is refused before anything runs ------------------------------------------------------------------------------
