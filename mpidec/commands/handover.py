@@ -9,8 +9,6 @@ from pathlib import Path
 from socket import gethostname
 
 VARIABLE = "MPIDEC_HANDOVER"
-BEGUN = "begun"
-"""What rank 0 answers once all ranks have met."""
 _FACTS = "facts.json"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidec import __version__
-from mpidec.commands.handover import BEGUN, Handover
+from mpidec.commands.handover import Handover
 from mpidec.commands.interruption import Interruption
 from mpidec.config import Experiment, parse, read_table
 from mpidec.errors import BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, AgreedError, InputError, RunError
@@ -122,8 +122,6 @@ def _be_a_rank(arguments: argparse.Namespace) -> int:
     from mpidec.mpi.world import World  # starts MPI
 
     world = World()
-    if handover is not None and world.rank == 0:
-        handover.answer(BEGUN, str(world.size))
     status = 0
     if arguments.next:
         os.dup2(2, 1)  # launchers forward the two apart: only one keeps what is said of each run in order

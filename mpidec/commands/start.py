@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import tomli_w
 
-from mpidec.commands.handover import BEGUN, VARIABLE, Facts, Handover
+from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError
 from mpidec.mpi import launcher
@@ -73,10 +73,10 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
         ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
         for pause in _PAUSES:
-            if interrupted or handover.answered(BEGUN) or not _is_a_crash(status):
+            if interrupted or handover.answered("folder") or not _is_a_crash(status):
                 break
-            # in MPI's own start: Open MPI 5 has a race there (ompi#12495), its launcher a thread that may fail to start
-            print(f"mpidec: note: status {status} before the ranks had met: starting them once more", file=sys.stderr)
+            # Open MPI 5 has a race in MPI_Init (ompi#12495), and its launcher fails or ends its ranks unasked once in 200 starts
+            print(f"mpidec: note: status {status} before anything was recorded: starting the ranks again", file=sys.stderr)
             sleep(pause)
             status, interrupted = run_and_forward_signals(command, environment, ask)
         told, where = handover.answered("status"), handover.answered("folder")
@@ -116,8 +116,8 @@ def _commands(arguments: argparse.Namespace) -> list[str]:
 
 
 def _is_a_crash(status: int) -> bool:
-    """Whether a launcher's status is none of those of a refusal (1, 2), or of having been ended by somebody."""
-    return status > 2 and status not in (128 + signal.SIGINT, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
+    """Whether a launcher's status is none of those of a refusal (1, 2), or of having been killed by somebody."""
+    return status > 2 and status not in (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 
 
 def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:

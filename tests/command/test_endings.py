@@ -93,14 +93,14 @@ exec {found} "$@"
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, 0), (9, 128 + signal.SIGSEGV)])
-def test_ranks_that_crash_before_they_have_met_are_started_again_twice_at_most(times, status, tmp_path):
+def test_ranks_that_crash_before_anything_is_recorded_are_started_again_twice_at_most(times, status, tmp_path):
     launcher = launcher_that_crashes(tmp_path, times)
     done = mpidec("run", write(tmp_path, small()), "--out=out", cwd=tmp_path, MPIDEC_MPIEXEC=launcher)
     assert done.returncode == status, done.stderr
     again = min(times, 2)
     assert (tmp_path / "starts").read_text().count("\n") == 1 + again
     told, rest = done.stderr.splitlines()[:again], done.stderr.splitlines()[again:]
-    assert told == ["mpidec: note: status 139 before the ranks had met: starting them once more"] * again
+    assert told == ["mpidec: note: status 139 before anything was recorded: starting the ranks again"] * again
     assert [line.startswith("mpidec: the ranks ended with status 139") for line in rest] == [True] * (status != 0)
     assert (tmp_path / "out" / "run.json").exists() == (status == 0)
 
