@@ -31,6 +31,8 @@ from mpidec.run_folder import check_new, now, replace
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
 _TAKEN = (BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, INTERRUPTED)
 
+_INSIST_EVERY = 6.0  # seconds; Open MPI's launcher takes two signals within five for an order to leave its ranks behind
+
 _PAUSES = (0.0, 3.0)  # seconds before ranks that crashed in their start are started again: its cause may last a while
 
 
@@ -75,7 +77,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
         for pause in _PAUSES:
             if interrupted or handover.answered("folder") or not _is_a_crash(status):
                 break
-            # Open MPI 5 has a race in MPI_Init (ompi#12495), and its launcher fails or ends its ranks unasked once in 200 starts
+            # Open MPI 5 has a race in MPI_Init (ompi#12495), and its launcher fails or ends ranks unasked once in 200 starts
             print(f"mpidec: note: status {status} before anything was recorded: starting the ranks again", file=sys.stderr)
             sleep(pause)
             status, interrupted = run_and_forward_signals(command, environment, ask)
@@ -163,14 +165,16 @@ def _settle(folder: Path | None, status: str, instead_of: tuple[str, ...], **mor
 def run_and_forward_signals(
     command: list[str], environment: dict[str, str], ask: Callable[[], None] | None = None
 ) -> tuple[int, bool]:
-    """Run the launcher in a process group of its own; end it once on Ctrl-C, SIGTERM or SIGHUP. (status, interrupted).
+    """Run the launcher in a process group of its own; end it on Ctrl-C, SIGTERM or SIGHUP. (status, interrupted).
+
+    It is told to end again and again until it does: MPICH's loses what it gets in its first milliseconds.
 
     `ask` asks the ranks to stop with a checkpoint, by a word and not by a signal: launchers that get SIGTERM kill their
     ranks a moment later. It is called for SIGUSR1, and for SIGTERM in place of ending the launcher the first time.
     """
     child: subprocess.Popen[bytes] | None = None
-    interrupted = threading.Event()
     heard: set[int] = set()
+    ending: set[int] = set()  # the signals that end it; no Event, whose lock a second signal within the first would wait for
 
     def forward(number: int, _: Any) -> None:
         again = number in heard
@@ -179,30 +183,37 @@ def run_and_forward_signals(
             with suppress(OSError):
                 ask()
             return
-        if child is not None and interrupted.is_set() and number == signal.SIGINT:
+        if child is not None and ending and number == signal.SIGINT:
             os.killpg(child.pid, signal.SIGKILL)  # the user insists
-        elif child is not None and not interrupted.is_set():
+        elif not ending:
+            ending.add(number)
+            signal.setitimer(signal.ITIMER_REAL, _INSIST_EVERY, _INSIST_EVERY)
+            end()
+
+    def end(*_: Any) -> None:
+        if child is not None:
             child.send_signal(signal.SIGTERM)
-        interrupted.set()
 
     # before the launcher starts: a signal in between would leave it alone; nohup's ignored SIGHUP stays ignored
     wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *([signal.SIGUSR1] if ask is not None else [])]
     numbers = [s for s in wanted if signal.getsignal(s) != signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in numbers}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, end)
     try:
         with _streams() as (out, err):
             child = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
             )
-            if interrupted.is_set():
-                child.send_signal(signal.SIGTERM)
+            if ending:
+                end()
             status = child.wait()
     except OSError as error:
         raise InputError(f"cannot start {command[0]}: {error.strerror}; mpidec doctor tells more") from None
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-    return (status if status >= 0 else 128 - status), interrupted.is_set()
+    return (status if status >= 0 else 128 - status), bool(ending)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from commands import assert_one_sentence, clean_environment, finish, mpidec, rows, small, start, write
 from processes import inside, wait_for
 
+from mpidec.commands import start as commands_start
 from mpidec.mpi.launcher import family, find_launcher, library_version
 
 RUN = [sys.executable, "-m", "mpidec", "run"]
@@ -125,6 +127,26 @@ def test_ctrl_c_as_soon_as_the_launcher_is_there_ends_it(moment, tmp_path):
     done = finish(process, 60)
     assert (done.returncode, "Traceback" in done.stderr) == (130, False)
     assert wait_for(lambda: inside(tmp_path) == [], 10)
+
+
+def test_a_launcher_that_loses_its_first_signal_is_told_again(tmp_path, monkeypatch):
+    """MPICH's does within its first milliseconds, in which it has a handler, and no pipe to hand the signal on by."""
+    monkeypatch.setattr(commands_start, "_INSIST_EVERY", 0.3)
+    deaf = "import signal, time; signal.signal(15, lambda *_: signal.signal(15, lambda *_: exit(7)))"
+    command = [sys.executable, "-c", f"{deaf}; open('{tmp_path}/on', 'w'); time.sleep(60)"]
+
+    def press():
+        assert wait_for((tmp_path / "on").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
+    thread = threading.Thread(target=press)
+    thread.start()
+    ended = commands_start.run_and_forward_signals(command, dict(os.environ))
+    thread.join()
+    assert ended == (7, True)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def program(pid):
