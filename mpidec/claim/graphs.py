@@ -35,7 +35,7 @@ _GRAPHS: Mapping[str, dict[str, object]] = {
 _QUICK = ("ring", "torus", "exponential")
 _LADDERS: Mapping[tuple[str, int], Sequence[int]] = {
     ("ring", 20): (2, 4, 6, 8, 10, 12, 15, 20),
-    ("barabasi_albert", 20): (1, 2, 3, 4, 5, 6, 8),
+    ("barabasi_albert", 20): (2, 3, 4, 5, 6, 8, 10, 13),
     ("complete", 20): (1, 2),
     ("torus", 64): (4, 5, 6, 8),
 }
