@@ -49,7 +49,7 @@ def plans(quick: bool) -> list[Plan]:
     sizes: dict[str, tuple[int, ...]] = {name: (8,) for name in _QUICK}
     if not quick:
         # 64 ranks take milliseconds a round on two cores, so they are kept to graphs of small degree and large gap
-        sizes = {name: (8, 20, 64) if name in ("torus", "exponential") else (8, 20) for name in _GRAPHS}
+        sizes = {name: (20,) for name in _GRAPHS} | {"ring": (8, 20), "torus": (8, 20, 64), "exponential": (8, 20, 64)}
     return [
         Plan(
             f"graphs-{name}-{nodes}",

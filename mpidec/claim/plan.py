@@ -26,8 +26,8 @@ _POWER: Table = {"power_iterations": 6}  # no better here with the default's 15
 START: Table = {**_POWER, "gossip_init": "chebyshev"}
 """Of the initialization of methods over gossip, which on sparse graphs takes most rounds: acceleration leaves their root."""
 
-# seconds on two quiet cores, messages of 3.2 kB: to start and end a run, and each rank; a round and an iteration, per node
-_START, _RANK, _ROUND, _ITERATION = 1.3, 0.2, 7e-5, 4e-4
+# seconds on two quiet cores, messages of 3.2 kB: to start and end ranks, and each of them; a round and an iteration, per node
+_START, _RANK, _ROUND, _ITERATION = 2.5, 0.3, 9e-5, 7e-4
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ def climb(run: Run, algorithm: str, gossip: str = "plain") -> dict[int, list[dic
     return {rounds: run.trace[label] for rounds, label in rungs(run, algorithm, gossip).items()}
 
 
-def seconds(experiment: Experiment) -> float:
-    """An estimate of how long a run takes on two quiet cores: its ranks' start, its rounds and its iterations at most."""
+def seconds(experiment: Experiment, *, starts: bool = True) -> float:
+    """An estimate of how long a run takes on two quiet cores: its rounds, its iterations at most and, where the ranks were not
+    started for another seed, their start.
+    """
     nodes, seed = experiment.ranks, experiment.graph_seed
     topology = experiment.topology
     graph = None if isinstance(topology, Structured) else adjacency(topology, nodes, seed)
@@ -109,4 +111,4 @@ def seconds(experiment: Experiment) -> float:
         traffic = predict(method.algorithm.bind(facts), problem, facts, {facts.degree_max: nodes}, method.iterations)[0]
         return nodes * (_ROUND * traffic.rounds + _ITERATION * method.iterations)
 
-    return _START + _RANK * nodes + math.fsum(one(method) for method in experiment.methods)
+    return starts * (_START + _RANK * nodes) + math.fsum(one(method) for method in experiment.methods)

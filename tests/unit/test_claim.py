@@ -286,7 +286,9 @@ def test_an_estimate_of_time_counts_every_round(tmp_path):
     table = experiment("some", 4, {"topology": "ring"}, methods, d=20, tasks=8)
     # a ring of 4 has gamma 1/3 and diameter 2: two rounds a sum, of which the initialization takes 1 + 2 * 6
     rounds = 13 * 2 + 2 * 3 + 7 + 2
-    assert seconds(parse(table, tmp_path)) == pytest.approx(1.3 + 4 * (0.2 + 7e-5 * rounds + 4e-4 * 4))
+    alone = 4 * (9e-5 * rounds + 7e-4 * 4)
+    assert seconds(parse(table, tmp_path)) == pytest.approx(2.5 + 4 * 0.3 + alone)
+    assert seconds(parse(table, tmp_path), starts=False) == pytest.approx(alone)
 
 
 @pytest.mark.parametrize("quick", [True, False])
