@@ -37,11 +37,14 @@ _LADDERS: Mapping[tuple[str, int], Sequence[int]] = {
     ("ring", 20): (2, 4, 6, 8, 10, 12, 15, 20),
     ("barabasi_albert", 20): (2, 3, 4, 5, 6, 8, 10, 13),
     ("complete", 20): (1, 2),
+    ("exponential", 20): (1, 2, 3),
+    ("exponential", 64): (2, 3, 4),
+    ("watts_strogatz", 20): (1, 2, 3, 4, 5),
     ("torus", 64): (4, 5, 6, 8),
 }
 """Around the rounds that each graph was seen to need; `_STEADY` where none are given."""
 
-_STEADY = {8: (1, 2, 3, 4), 20: (1, 2, 3, 4, 5), 64: (1, 2, 3, 4)}
+_STEADY = (1, 2, 3, 4)
 
 
 def plans(quick: bool) -> list[Plan]:
@@ -59,7 +62,7 @@ def plans(quick: bool) -> list[Plan]:
                 {"topology": name, **_GRAPHS[name]},
                 [
                     central(_ITERATIONS, EPS),
-                    *ladder("dif_altgdmin", _LADDERS.get((name, nodes), _STEADY[nodes]), _ITERATIONS, EPS),
+                    *ladder("dif_altgdmin", _LADDERS.get((name, nodes), _STEADY), _ITERATIONS, EPS),
                 ],
             ),
             1 if quick else 5,
