@@ -16,7 +16,7 @@ from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES, Adjacency
 from mpidec.ledger import Ledger
 from mpidec.problems import PROBLEMS
-from mpidec.seeding import generator
+from mpidec.seeding import Draws
 
 # sizes that divide by no node count in use but 1
 SPEC = PROBLEMS["multitask_regression"]["synthetic"](d=12, tasks=11, rank=2, samples=9)
@@ -156,7 +156,7 @@ def smooth_oracle(name: str, nodes: int, W: np.ndarray, options: dict[str, Any])
 
     def gradients(X: np.ndarray, k: int) -> np.ndarray:
         """Rows A_g^T (A_g x_g - b_g) and the noise of step k, which follows from seed, node and step alone."""
-        noise = [generator(SEED, "gradient noise", g, k).standard_normal(d) for g in range(nodes)]
+        noise = [Draws(SEED, "gradient noise", g).at(k).standard_normal(d) for g in range(nodes)]
         residuals = np.einsum("gij,gj->gi", A, X) - b
         return np.einsum("gij,gi->gj", A, residuals) + SMOOTH_SPEC.sigma / np.sqrt(d) * np.stack(noise)
 

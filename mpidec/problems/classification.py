@@ -14,7 +14,7 @@ from mpidec.problems.base import Array, Vector
 from mpidec.problems.labeled import Labeled, Labels
 from mpidec.problems.optimum import Optimum
 from mpidec.problems.partition import SampleSplit
-from mpidec.seeding import generator
+from mpidec.seeding import Draws
 
 
 class Own(NamedTuple):
@@ -45,11 +45,11 @@ class Classifier(ABC):
         self.nbytes = X.nbytes + own.y.nbytes + sum(part.nbytes for part in own.held_out or ())
         self.notes = notes or {}
         self._own = own
+        self._draws = Draws(own.seed, "batch", own.node)
 
     def batch(self, k: int) -> Labels:
         """The samples of step k, (batch,), none twice."""
-        rng = generator(self._own.seed, "batch", self._own.node, k)
-        return rng.choice(len(self.y), self._own.batch, replace=False, shuffle=False)
+        return self._draws.at(k).choice(len(self.y), self._own.batch, replace=False, shuffle=False)
 
     @abstractmethod
     def predict(self, x: Vector, X: NDArray[Any]) -> Labels:

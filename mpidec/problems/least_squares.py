@@ -15,7 +15,7 @@ import numpy as np
 
 from mpidec.options import Meta
 from mpidec.problems.base import Array, Constants, ProblemSpec, Vector
-from mpidec.seeding import generator
+from mpidec.seeding import Draws, generator
 
 
 class Whole(NamedTuple):
@@ -40,7 +40,7 @@ class LeastSquares:
         self.constants = whole.constants
         self.score_names: tuple[str, ...] = ()
         self._scale = noise / np.sqrt(A.shape[1])
-        self._seed, self._node = seed, node
+        self._noise = Draws(seed, "gradient noise", node)
         self._hessian = whole.hessian
         # where A is tall, (d, d) is all that a gradient needs
         self._own_hessian, self._moment = A.T @ A, A.T @ b
@@ -51,7 +51,7 @@ class LeastSquares:
 
     def grad(self, x: Vector, k: int) -> Vector:
         """A^T (A x - b) and the noise of step k, (d,)."""
-        noise = generator(self._seed, "gradient noise", self._node, k).standard_normal(self.shape)
+        noise = self._noise.at(k).standard_normal(self.shape)
         noise *= self._scale
         gradient: Vector = self._own_hessian @ x.astype(self.A.dtype, copy=False) - self._moment
         gradient += noise.astype(self.A.dtype, copy=False)

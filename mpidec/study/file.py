@@ -16,7 +16,8 @@ from mpidec.options import Meta, build
 from mpidec.overrides import literal, override
 from mpidec.sweep.plan import axis
 
-STEP_SIZE, RANKS, ITERATIONS = "step_size", "ranks", "iterations"
+STEP_SIZE, RANKS, ITERATIONS, SAMPLES = "step_size", "ranks", "iterations", "samples"
+_OWN = (ITERATIONS, SAMPLES)  # axes that are no settings of an experiment
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -41,7 +42,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Up to how many nodes a number of samples in all can be dealt out; wants `ranks` among the varied keys."""
+    """Up to how many nodes a number of samples in all can be dealt out; wants axes of `samples` and of `ranks`."""
 
     bounds: Annotated[
         dict[str, list[float]], Meta(description="by method, the powers [p, q] of a bound rho^p N^q on the nodes")
@@ -59,13 +60,13 @@ class StudyFile:
     name: Annotated[str, name_meta("names the folder runs/NAME")]
     question: Annotated[str, Meta(description="what the study is to answer, in a sentence")]
     metric: Annotated[str, Meta(description="what methods are tuned for and compared by, at the last step")]
-    iterations: Annotated[int, Meta(ge=1, description="steps of every method")]
     seeds: Annotated[int, Meta(ge=1, description="how many, from 0")]
     experiment: Annotated[dict[str, Any], Meta(description="tables of an experiment; its methods without step sizes")]
     tune: Tune
-    vary: Annotated[list[dict[str, Any]], Meta(description="axes, as in a sweep file; `iterations` is one too")] = field(
-        default_factory=list
-    )
+    iterations: Annotated[int, Meta(ge=1, description="steps of every method, where no axis has them")] | None = None
+    vary: Annotated[
+        list[dict[str, Any]], Meta(description="axes, as in a sweep file, and `iterations` or `samples`, in all")
+    ] = field(default_factory=list)
     targets: Annotated[list[float], Meta(description="values of the metric whose cost to reach is told")] = field(
         default_factory=list
     )
@@ -96,6 +97,11 @@ class Study:
     def keys(self) -> list[str]:
         """The varied keys."""
         return list(self.points[0].varied)
+
+    def around(self, point: Point, along: str | None) -> Table:
+        """What a point has on the axes other than that of `along`, whose keys advance together."""
+        moving = next((axis for axis in self.file.vary if along in axis), {})
+        return {key: value for key, value in point.varied.items() if key not in moving}
 
 
 def read_study(path: Path, *, quick: bool = False) -> Study:
@@ -154,8 +160,9 @@ def label_of(method: Table) -> str:
 
 def _check_thresholds(asked: Thresholds, metric: str, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
     where = f"{path.name}: threshold"
-    if RANKS not in points[0].varied:
-        raise InputError(f"{where}: ranks is not varied; varied are: {', '.join(points[0].varied) or 'none'}")
+    for key in (RANKS, SAMPLES):
+        if key not in points[0].varied:
+            raise InputError(f"{where}: {key} is not varied; varied are: {', '.join(points[0].varied) or 'none'}")
     if METRICS[metric].higher_is_better:
         raise InputError(f"{where}: of {metric} more is better, wanted an error for the metric")
     drawn = {point.table["graph"]["topology"] for point in points}
@@ -168,10 +175,23 @@ def _check_thresholds(asked: Thresholds, metric: str, methods: Sequence[str], po
             raise InputError(f"{where}.bounds.{method}: got {powers}, wanted two powers, of the gap and of the samples")
 
 
-def _point(file: StudyFile, varied: Table, path: Path) -> Point:
+def _iterations(file: StudyFile, varied: Table, path: Path) -> int:
+    """A point's steps: the file's, varied ones, or as many as share out the varied samples."""
+    if SAMPLES in varied and ITERATIONS in varied:
+        raise InputError(f"{path.name}: vary: samples / ranks are the iterations: leave out one of iterations and samples")
+    for key, least in ((ITERATIONS, 1), (SAMPLES, varied.get(RANKS, file.experiment.get(RANKS, 1)))):
+        if key in varied and (not isinstance(varied[key], int) or varied[key] < least):
+            raise InputError(f"{path.name}: vary: {key} is {literal(varied[key])}, wanted whole numbers of {least} or more")
+    if SAMPLES in varied:
+        return int(round(varied[SAMPLES] / varied.get(RANKS, file.experiment.get(RANKS, 1))))
     iterations = varied.get(ITERATIONS, file.iterations)
-    if not isinstance(iterations, int) or iterations < 1:
-        raise InputError(f"{path.name}: vary: iterations is {literal(iterations)}, wanted whole numbers of 1 or more")
+    if iterations is None:
+        raise InputError(f"{path.name}: iterations is missing: give it, or vary iterations or samples")
+    return int(iterations)
+
+
+def _point(file: StudyFile, varied: Table, path: Path) -> Point:
+    iterations = _iterations(file, varied, path)
     where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
     name = _UNSAFE.sub("_", ",".join(f"{key.rpartition('.')[2]}-{value}" for key, value in varied.items())) or "all"
     methods = file.experiment.get("method")
@@ -180,7 +200,7 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
     if given := [key for method in methods for key in (STEP_SIZE, ITERATIONS) if key in method]:
         raise InputError(f"{path.name}: experiment.method: {given[0]} is the study's own to give: leave it out")
     try:
-        table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key != ITERATIONS])
+        table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key not in _OWN])
         trial = [(label_of(m), file.tune.step_sizes[0], label_of(m)) for m in methods]
         observe = {"every": iterations, **table.get("observe", {})}
         observe["metrics"] = list(dict.fromkeys([file.metric, *observe.get("metrics", [])]))

@@ -101,7 +101,7 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
     groups: dict[str, list[Result]] = {}
     for result in found:
         if result.method == law.method:
-            around = ", ".join(f"{key} = {value}" for key, value in result.point.varied.items() if key != law.along)
+            around = ", ".join(f"{key} = {value}" for key, value in study.around(result.point, law.along).items())
             groups.setdefault(around, []).append(result)
     verdicts = []
     for around, own in groups.items():

@@ -27,7 +27,7 @@ def errors(study: Study, found: Sequence[Result]) -> Picture:
     along = next((key for key in study.keys if _numbers(study, key)), None)
     panels: dict[str, list[Result]] = {}
     for result in found:
-        around = ", ".join(f"{key} {value}" for key, value in result.point.varied.items() if key != along)
+        around = ", ".join(f"{key} {value}" for key, value in study.around(result.point, along).items())
         panels.setdefault(around, []).append(result)
     figure, places = _panels(len(panels))
     for place, (title, own) in zip(places, panels.items(), strict=False):

@@ -16,10 +16,9 @@ import numpy as np
 from mpidec.html.collect import Run
 from mpidec.html.parts import Verdict
 from mpidec.lines import power
-from mpidec.study.file import ITERATIONS, RANKS, Study
+from mpidec.study.file import RANKS, SAMPLES, Study
 from mpidec.study.judging import Result
 
-_SAME = 0.05  # shares of whole numbers of steps: N that differ by less are one N
 _WITHIN = 2.0  # a bound of theory holds up to a factor: it is taken to tell the threshold where that varies by no more
 
 
@@ -77,25 +76,21 @@ def thresholds(study: Study, found: Sequence[Result], runs: Mapping[str, Sequenc
     asked = study.file.threshold
     if asked is None:
         return []
-    groups: dict[tuple[str, str], list[tuple[float, Result]]] = {}
+    groups: dict[tuple[str, str], list[Result]] = {}
     for result in found:
-        around = {key: value for key, value in result.point.varied.items() if key not in (RANKS, ITERATIONS)}
-        groups.setdefault((result.method, repr(around)), []).append(
-            (result.point.varied[RANKS] * result.point.iterations, result)
-        )
+        groups.setdefault((result.method, repr(study.around(result.point, RANKS))), []).append(result)
     made = []
     for (method, _), several in groups.items():
-        for samples in _distinct([own for own, _ in several]):
-            own = [result for size, result in several if abs(size / samples - 1) < _SAME]
-            own.sort(key=lambda result: int(result.point.varied[RANKS]))
-            sizes = [float(result.point.varied[RANKS]) for result in own]
-            nodes, beyond = crossing(sizes, [result.estimate.mean for result in own], asked.worse)
-            gaps = [runs[result.point.name][0].about.graph.gap for result in own]
-            gap = math.exp(float(np.interp(math.log(nodes), np.log(sizes), np.log(gaps))))
-            powers = asked.bounds.get(method)
-            bound = None if powers is None else gap ** powers[0] * samples ** powers[1]
-            around = {key: value for key, value in own[0].point.varied.items() if key not in (RANKS, ITERATIONS)}
-            made.append(Threshold(method, around, samples, nodes, beyond, gap, bound))
+        own = sorted(several, key=lambda result: int(result.point.varied[RANKS]))
+        around = study.around(own[0].point, RANKS)
+        samples = float(around.pop(SAMPLES))
+        sizes = [float(result.point.varied[RANKS]) for result in own]
+        nodes, beyond = crossing(sizes, [result.estimate.mean for result in own], asked.worse)
+        gaps = [runs[result.point.name][0].about.graph.gap for result in own]
+        gap = math.exp(float(np.interp(math.log(nodes), np.log(sizes), np.log(gaps))))
+        powers = asked.bounds.get(method)
+        bound = None if powers is None else gap ** powers[0] * samples ** powers[1]
+        made.append(Threshold(method, around, samples, nodes, beyond, gap, bound))
     return made
 
 
@@ -128,7 +123,7 @@ def judge_thresholds(study: Study, made: Sequence[Threshold], command: str) -> l
     subject, *rivals = asked.bounds
     for rival in rivals:
         pairs = [(a, b) for a in made for b in made if (a.method, b.method) == (subject, rival)]
-        pairs = [(a, b) for a, b in pairs if a.around == b.around and abs(a.samples / b.samples - 1) < _SAME]
+        pairs = [(a, b) for a, b in pairs if (a.around, a.samples) == (b.around, b.samples)]
         decided = [(a, b) for a, b in pairs if not (a.beyond and b.beyond)]
         told = "; ".join(f"{a.where}: {a.told()} and {b.told()}" for a, b in pairs)
         more = sum(a.nodes > b.nodes for a, b in decided)
@@ -144,12 +139,3 @@ def judge_thresholds(study: Study, made: Sequence[Threshold], command: str) -> l
             )
         )
     return verdicts
-
-
-def _distinct(values: Sequence[float]) -> list[float]:
-    """One value for each group of nearly equal ones, in rising order."""
-    found: list[float] = []
-    for value in sorted(values):
-        if not found or value > found[-1] * (1 + _SAME):
-            found.append(float(value))
-    return found

@@ -130,8 +130,8 @@ def test_the_short_forms_of_the_committed_studies(name, tmp_path):
         assert verdict["verdict"] == "holds", verdict
     if name == "scaling_samples":
         ends = {row["point"]: int(row["steps"]) for row in rows(out / "tuning.csv")}
-        # a quarter of the steps, in the one heat
-        assert {point.partition("ranks-")[2]: steps for point, steps in ends.items()} == {
-            "4_iterations-90": 22,
-            "9_iterations-40": 10,
-        }
+        assert ends == {f"topology-complete_ranks-{ranks}_samples-360": 360 // ranks for ranks in (4, 9)}
+        for row in rows(out / "thresholds.csv"):
+            power = 0.5 if row["method"] == "dat_sgd" else 0.25
+            assert float(row["bound"]) == pytest.approx(360**power)  # of the complete graph, whose gap is 1
+            assert 4 <= float(row["nodes"]) <= 9

@@ -10,6 +10,7 @@ import tomli_w
 
 from mpidec.errors import InputError
 from mpidec.problems.fashion_files import FOLDER
+from mpidec.study import pictures
 from mpidec.study.file import read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
 from mpidec.study.targets import reached
@@ -169,16 +170,17 @@ def thresholds_of(folder, bounds, nodes):
     """Of errors that are 1 up to `nodes(method, gap, N)` nodes and from there on grow as M^3, crossing 8 at twice as many."""
     sizes = [2, 4, 8, 16, 32, 64]
     counts = [4096, 65536, 1048576]
-    axis = {"ranks": sizes * 3, "iterations": [count // size for count in counts for size in sizes]}
     asked = {"bounds": bounds, "worse": 8.0, "fitted": ["ring"]}
-    study = study_of(folder, vary=[{"graph.topology": ["ring", "complete"]}, axis], threshold=asked)
+    axes = [{"graph.topology": ["ring", "complete"]}, {"ranks": sizes}, {"samples": counts}]
+    study = study_of(folder, vary=axes, threshold=asked)
     found, runs = [], {}
     for point in study.points:
         ranks = point.varied["ranks"]
+        assert point.iterations == point.varied["samples"] / ranks
         gap = 1.0 if point.varied["graph.topology"] == "complete" else 4.0 / ranks
         runs[point.name] = [SimpleNamespace(about=SimpleNamespace(graph=SimpleNamespace(gap=gap)))]
         for method in study.methods:
-            knee = nodes(method, point.varied["graph.topology"], ranks * point.iterations)
+            knee = nodes(method, point.varied["graph.topology"], point.varied["samples"])
             error = max(1.0, ranks / knee) ** 3
             found.append(Result(point, method, 0.1, False, dict.fromkeys(range(3), error), 1, 1, 1, {}))
     made = thresholds(study, found, runs)
@@ -223,6 +225,7 @@ def test_the_short_form_replaces_keys(tmp_path):
     assert short.file.tune.step_sizes == GRID
 
 
+SHARED = {"vary": [{"ranks": [2, 4]}, {"samples": [100]}]}
 WRONG = {
     "an unknown key": ({"speed": 1}, "unknown key 'speed'"),
     "an unknown metric": ({"metric": "speed"}, "metric: there is no 'speed'; mpidec list metrics shows all"),
@@ -241,16 +244,29 @@ WRONG = {
         {"vary": [{"graph.mixing": ["metropolis"]}], "threshold": {"bounds": {}}},
         "threshold: ranks is not varied; varied are: graph.mixing",
     ),
+    "thresholds of no number of samples": (
+        {"threshold": {"bounds": {}}},
+        "threshold: samples is not varied; varied are: ranks",
+    ),
+    "fewer samples than nodes": (
+        {"vary": [{"ranks": [2, 4]}, {"samples": [3]}]},
+        "vary: samples is 3, wanted whole numbers of 4 or more",
+    ),
+    "no iterations": ({"iterations": None}, "iterations is missing: give it, or vary iterations or samples"),
+    "samples and iterations": (
+        {"vary": [{"samples": [100], "iterations": [50]}]},
+        "vary: samples / ranks are the iterations: leave out one of iterations and samples",
+    ),
     "a bound of no method": (
-        {"threshold": {"bounds": {"sgd": [1.0, 0.5]}}},
+        {"threshold": {"bounds": {"sgd": [1.0, 0.5]}}, **SHARED},
         "threshold.bounds: there is no method 'sgd'; there are: dat_sgd, plain",
     ),
     "a fit to a graph that is not there": (
-        {"threshold": {"bounds": {"plain": [1.0, 0.5]}, "fitted": ["torus"]}},
+        {"threshold": {"bounds": {"plain": [1.0, 0.5]}, "fitted": ["torus"]}, **SHARED},
         "threshold.fitted: no point has the topology 'torus'; there are: ring",
     ),
     "a bound of one power": (
-        {"threshold": {"bounds": {"plain": [1.0]}}},
+        {"threshold": {"bounds": {"plain": [1.0]}}, **SHARED},
         "threshold.bounds.plain: got [1.0], wanted two powers, of the gap and of the samples",
     ),
     "a value twice": ({"vary": [{"ranks": [2, 2]}]}, "two points of vary are both called ranks-2"),
@@ -309,6 +325,32 @@ def test_iterations_can_be_an_axis_and_targets_are_looked_up_in_the_traces(tmp_p
     }
     with pytest.raises(InputError, match="vary: iterations is 0, wanted whole numbers of 1 or more"):
         study_of(tmp_path, vary=[{"iterations": [0]}])
+
+
+def test_what_advances_with_the_ranks_is_no_choice_of_its_own(tmp_path):
+    """A law along the ranks is judged, and a picture drawn, over all of them, whatever else their axis changes."""
+    axes = [
+        {"graph.mixing": ["metropolis", "lazy_metropolis"]},
+        {"ranks": [2, 4, 8], "observe.every": [40, 20, 10]},
+        {"samples": [80]},
+    ]
+    law = {"method": "plain", "along": "ranks", "error": "falls"}
+    study = study_of(tmp_path, vary=axes, law=[law])
+    assert [point.iterations for point in study.points[:3]] == [40, 20, 10]
+    assert study.around(study.points[1], "ranks") == {"graph.mixing": "metropolis", "samples": 80}
+    assert study.around(study.points[1], None) == study.points[1].varied
+    errors = {2: 3.0, 4: 2.0, 8: 1.0}
+    found = [
+        Result(point, "plain", 0.1, False, dict.fromkeys(range(3), errors[point.varied["ranks"]]), 1, 1, 1, {})
+        for point in study.points
+    ]
+    verdicts = judge_law(study, study.file.law[0], found, "again")
+    assert [(v.holds, v.note) for v in verdicts] == [(True, "Means: 3 at 2, 2 at 4, 1 at 8.")] * 2
+    picture = pictures.errors(study, found)
+    assert (
+        picture.svg.count("graph.mixing") >= 2
+        and "observe.every" not in picture.svg.partition("<desc")[2].partition("</desc>")[2]
+    )
 
 
 STUDIES = [path for path in sorted(EXPERIMENTS.glob("*.toml")) if "[tune]" in path.read_text()]
