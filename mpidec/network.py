@@ -6,7 +6,7 @@ here once, so two transports give the same numbers bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from mpidec.ledger import Ledger
 
 Array = NDArray[Any]
+
+_AT_ONCE = 1 << 16  # bytes of messages up to which all are weighed and added up at once; beyond, one at a time stays in cache
 
 
 class Transport(Protocol):
@@ -134,7 +136,7 @@ class Network:
         self.weights = np.asarray(weights, dtype=np.float64)
         if self.weights.shape != (len(self.neighbors),):
             raise ValueError(f"{len(self.neighbors)} neighbors want as many weights, got shape {self.weights.shape}")
-        self._weights: list[float] = self.weights.tolist()  # a ufunc takes Python's floats faster than NumPy's
+        self._columns: dict[np.dtype[Any], Array] = {}  # the weights in the types of messages
         self._gamma = gamma
 
     def with_gamma(self, gamma: float | None) -> Network:
@@ -177,8 +179,8 @@ class Network:
         mixed = np.empty_like(flat)
         if self._gamma is None:
             for _ in range(rounds - 1):
-                combine(flat, self._link.exchange(flat), self.self_weight, self._weights, flat)
-            combine(flat, self._link.exchange(flat), self.self_weight, self._weights, mixed)
+                combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), flat)
+            combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), mixed)
         else:
             self._accelerate(flat, self._gamma, rounds, mixed)
         if len(arrays) == 1:
@@ -186,11 +188,18 @@ class Network:
         ends = np.cumsum([a.size for a in arrays])[:-1]
         return tuple(part.reshape(a.shape) for part, a in zip(np.split(mixed, ends), arrays, strict=True))
 
+    def _column(self, dtype: np.dtype[Any]) -> Array:
+        column = self._columns.get(dtype)
+        if column is None:
+            weights = self.weights.astype(dtype) if dtype.kind in "fc" else self.weights  # others are refused by NumPy
+            column = self._columns[dtype] = weights[:, None]
+        return column
+
     def _accelerate(self, flat: Array, gamma: float, rounds: int, mixed: Array) -> None:
         """`mixed` <- `rounds` rounds of Chebyshev gossip on `flat`, which is overwritten: a transport plans for it alone."""
         before, omega = np.empty_like(flat), 1.0
         for k in range(1, rounds + 1):
-            combine(flat, self._link.exchange(flat), self.self_weight, self._weights, mixed)
+            combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), mixed)
             if k > 1:
                 omega = 1.0 / (1.0 - gamma**2 * omega / (2.0 if k == 2 else 4.0))
                 np.multiply(mixed, omega, mixed)
@@ -201,16 +210,21 @@ class Network:
                 np.copyto(flat, mixed)
 
 
-def combine(x: Array, received: Array, self_weight: float, weights: Sequence[float], out: Array) -> None:
-    """out <- self_weight x + sum_j weights[j] received[j], in ascending order of j; overwrites `received`.
+def combine(x: Array, received: Array, self_weight: float, weights: Array, out: Array) -> None:
+    """out <- self_weight x + sum_j weights[j] received[j], weights (degree, 1); overwrites `received`.
 
-    `out` may be x. Separate multiplications and additions, so that the result does not depend on a BLAS, an alignment
-    or a transport.
+    `out` may be x. Separate multiplications and additions, in an order that follows from the sizes, so that the result does
+    not depend on a BLAS, an alignment or a transport.
     """
     np.multiply(x, self_weight, out)
-    for row, weight in zip(received, weights, strict=True):
-        np.multiply(row, weight, row)
-        np.add(out, row, out)
+    if received.nbytes <= _AT_ONCE:
+        # few calls, whatever the degree: where ranks share a core, each finds the caches filled by others
+        np.multiply(received, weights, received)
+        np.add(out, np.add.reduce(received, 0), out)
+    else:
+        for row, (weight,) in zip(received, weights.tolist(), strict=True):  # a ufunc takes Python's floats faster than NumPy's
+            np.multiply(row, weight, row)
+            np.add(out, row, out)
 
 
 class FusionCenter:
