@@ -148,7 +148,11 @@ class Sets:
         names = set(kept)
         for place in places:
             root = self._root(place)
-            for folder in list(root.iterdir()) if root.is_dir() else []:
+            try:
+                there = list(root.iterdir())
+            except OSError:
+                continue  # no rank has a part here, or another rank, as fast as this one, has removed it with its last
+            for folder in there:
                 if folder.is_dir() and folder.name not in names:
                     with suppress(OSError):
                         (folder / f"rank{self._rank}.part").unlink()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -263,6 +264,28 @@ def test_what_cannot_be_written_is_said_once_and_the_set_before_is_kept(failing,
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     assert kept.write("m", snapshot(4))
     assert Kept(tmp_path, every=1).newest("m").start.step == 4
+
+
+def test_another_rank_may_remove_the_empty_folder_at_any_moment(tmp_path, monkeypatch):
+    """Ranks clear up at the same time: whichever removes its part last takes the folders too."""
+    sets = [Sets(tmp_path, rank, 2, str(tmp_path / "local"), "id") for rank in range(2)]
+    for own in sets:
+        own.prepare()
+    manifest = sets[0].new("method", 3)
+    for own in sets:
+        own.write(manifest, snapshot())
+    place, listing = tmp_path / "local" / "id", Path.iterdir
+
+    def after_the_other(folder):
+        monkeypatch.setattr(Path, "iterdir", listing)
+        sets[1].clear((), [manifest.place])
+        sets[0].discard(manifest)
+        place.rmdir()
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", after_the_other)
+    sets[0].clear((), [manifest.place])
+    assert not place.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_told_beforehand(tmp_path):
