@@ -18,7 +18,7 @@ from mpidec.ledger import Ledger
 
 Array = NDArray[Any]
 
-_AT_ONCE = 1 << 16  # bytes of messages up to which all are weighed and added up at once; beyond, one at a time stays in cache
+_AT_ONCE = 1 << 16  # bytes of messages up to which few calls add up all: ranks that share a core find cold caches at each call
 
 
 class Transport(Protocol):
@@ -169,9 +169,8 @@ class Network:
         most 1 / T_k(1 / gamma) of what it was, plain gossip's gamma^k in about the square root of its rounds. Messages are
         the same; one round, or gamma = 0, is plain gossip.
 
-        Returns a new array, or a tuple of them where several are given; shapes and dtype are kept.
-        Each round sends the sum of the arrays' bytes to every neighbor. Keeps the network's mean. Raises ValueError for
-        rounds < 1 and for arrays of two dtypes.
+        Returns a new array, or a tuple where several are given, of the same shapes and dtype. Each round sends the sum of the
+        arrays' bytes to every neighbor. Keeps the network's mean. Raises ValueError for rounds < 1 or arrays of two dtypes.
         """
         if rounds < 1:
             raise ValueError(f"mix: got rounds = {rounds}, wanted at least 1")
@@ -189,11 +188,9 @@ class Network:
         return tuple(part.reshape(a.shape) for part, a in zip(np.split(mixed, ends), arrays, strict=True))
 
     def _column(self, dtype: np.dtype[Any]) -> Array:
-        column = self._columns.get(dtype)
-        if column is None:
-            weights = self.weights.astype(dtype) if dtype.kind in "fc" else self.weights  # others are refused by NumPy
-            column = self._columns[dtype] = weights[:, None]
-        return column
+        if dtype not in self._columns:  # NumPy refuses other types than these
+            self._columns[dtype] = (self.weights.astype(dtype) if dtype.kind in "fc" else self.weights)[:, None]
+        return self._columns[dtype]
 
     def _accelerate(self, flat: Array, gamma: float, rounds: int, mixed: Array) -> None:
         """`mixed` <- `rounds` rounds of Chebyshev gossip on `flat`, which is overwritten: a transport plans for it alone."""
@@ -211,14 +208,12 @@ class Network:
 
 
 def combine(x: Array, received: Array, self_weight: float, weights: Array, out: Array) -> None:
-    """out <- self_weight x + sum_j weights[j] received[j], weights (degree, 1); overwrites `received`.
+    """out <- self_weight x + sum_j weights[j] received[j], weights (degree, 1); overwrites `received`; `out` may be x.
 
-    `out` may be x. Separate multiplications and additions, in an order that follows from the sizes, so that the result does
-    not depend on a BLAS, an alignment or a transport.
+    Separate multiplications and additions, in an order that follows from the sizes alone, not from a BLAS or an alignment.
     """
     np.multiply(x, self_weight, out)
     if received.nbytes <= _AT_ONCE:
-        # few calls, whatever the degree: where ranks share a core, each finds the caches filled by others
         np.multiply(received, weights, received)
         np.add(out, np.add.reduce(received, 0), out)
     else:
