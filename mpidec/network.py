@@ -175,13 +175,13 @@ class Network:
         if rounds < 1:
             raise ValueError(f"mix: got rounds = {rounds}, wanted at least 1")
         flat = self._link.pack(*arrays)
-        mixed = np.empty_like(flat)
+        mixed, column = np.empty_like(flat), self._column(flat.dtype)
         if self._gamma is None:
             for _ in range(rounds - 1):
-                combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), flat)
-            combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), mixed)
+                combine(flat, self._link.exchange(flat), self.self_weight, column, flat)
+            combine(flat, self._link.exchange(flat), self.self_weight, column, mixed)
         else:
-            self._accelerate(flat, self._gamma, rounds, mixed)
+            self._accelerate(flat, column, self._gamma, rounds, mixed)
         if len(arrays) == 1:
             return mixed.reshape(arrays[0].shape)
         ends = np.cumsum([a.size for a in arrays])[:-1]
@@ -192,11 +192,11 @@ class Network:
             self._columns[dtype] = (self.weights.astype(dtype) if dtype.kind in "fc" else self.weights)[:, None]
         return self._columns[dtype]
 
-    def _accelerate(self, flat: Array, gamma: float, rounds: int, mixed: Array) -> None:
+    def _accelerate(self, flat: Array, column: Array, gamma: float, rounds: int, mixed: Array) -> None:
         """`mixed` <- `rounds` rounds of Chebyshev gossip on `flat`, which is overwritten: a transport plans for it alone."""
         before, omega = np.empty_like(flat), 1.0
         for k in range(1, rounds + 1):
-            combine(flat, self._link.exchange(flat), self.self_weight, self._column(flat.dtype), mixed)
+            combine(flat, self._link.exchange(flat), self.self_weight, column, mixed)
             if k > 1:
                 omega = 1.0 / (1.0 - gamma**2 * omega / (2.0 if k == 2 else 4.0))
                 np.multiply(mixed, omega, mixed)

@@ -70,13 +70,14 @@ def main(arguments: argparse.Namespace) -> int:
 def _list(sweeps: Mapping[str, Sweep], out: Path) -> int:
     """Every run with its state and the seconds it may take on two quiet cores; what is left in all."""
     from mpidec.claim.plan import seconds
+    from mpidec.sweep.running import share_ranks
 
     left = count = 0.0
     for name, sweep in sweeps.items():
         before = None
         for each, state in zip(sweep.runs, states(sweep, out / name), strict=True):
-            lasts = seconds(each.experiment, starts=sweep.library_bytes or each.settings != before)
-            before = each.settings
+            lasts = seconds(each.experiment, starts=before is None or not share_ranks(sweep, before, each))
+            before = each
             print(f"{state.status:11}  {lasts:5.0f} s  {name}/{each.id}" + (f"  ({state.reason})" if state.reason else ""))
             left, count = left + lasts * (not state.done), count + (not state.done)
     print(f"{count:.0f} runs to make, at most about {left / 60:.0f} minutes on two quiet cores")

@@ -238,7 +238,7 @@ def _show(folder: Path, diverged: list[str], columns: int | None, picture: bool)
 def _about(world: Any, command: str) -> dict[str, Any]:
     from importlib.metadata import version
 
-    packages = ("mpi4py", "numpy", "scipy", "networkx")
+    packages = (launcher.BINDING, "numpy", "scipy", "networkx")
     return {
         "command": command,
         "versions": {

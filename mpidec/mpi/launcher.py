@@ -16,6 +16,8 @@ from pathlib import Path
 
 from mpidec.errors import InputError
 
+BINDING = "mpi4py"
+"""The package that speaks to MPI."""
 RANKS_VARIABLE = "MPIDEC_RANKS"
 LAUNCHER_VARIABLE = "MPIDEC_MPIEXEC"
 PYTHON = (sys.executable, "-P")

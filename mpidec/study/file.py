@@ -138,7 +138,7 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
                 f"{path.name}: law: {law.along!r} is not varied; varied are: {', '.join(points[0].varied) or 'none'}"
             )
     if file.threshold is not None:
-        _check_thresholds(file.threshold, file.metric, methods, points, path)
+        _check_thresholds(file, file.threshold, methods, points, path)
     return Study(file, points, methods)
 
 
@@ -158,13 +158,15 @@ def label_of(method: Table) -> str:
     return str(method.get("label", method.get("algorithm")))
 
 
-def _check_thresholds(asked: Thresholds, metric: str, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
+def _check_thresholds(file: StudyFile, asked: Thresholds, methods: Sequence[str], points: Sequence[Point], path: Path) -> None:
     where = f"{path.name}: threshold"
     for key in (RANKS, SAMPLES):
         if key not in points[0].varied:
             raise InputError(f"{where}: {key} is not varied; varied are: {', '.join(points[0].varied) or 'none'}")
-    if METRICS[metric].higher_is_better:
-        raise InputError(f"{where}: of {metric} more is better, wanted an error for the metric")
+    if any({RANKS, SAMPLES} <= one.keys() for one in file.vary):
+        raise InputError(f"{where}: ranks and samples advance together: give each a table [[vary]] of its own")
+    if METRICS[file.metric].higher_is_better:
+        raise InputError(f"{where}: of {file.metric} more is better, wanted an error for the metric")
     drawn = {point.table["graph"]["topology"] for point in points}
     if foreign := [name for name in asked.fitted if name not in drawn]:
         raise InputError(f"{where}.fitted: no point has the topology {foreign[0]!r}; there are: {', '.join(sorted(drawn))}")
@@ -179,11 +181,14 @@ def _iterations(file: StudyFile, varied: Table, path: Path) -> int:
     """A point's steps: the file's, varied ones, or as many as share out the varied samples."""
     if SAMPLES in varied and ITERATIONS in varied:
         raise InputError(f"{path.name}: vary: samples / ranks are the iterations: leave out one of iterations and samples")
-    for key, least in ((ITERATIONS, 1), (SAMPLES, varied.get(RANKS, file.experiment.get(RANKS, 1)))):
+    ranks = varied.get(RANKS, file.experiment.get(RANKS))
+    if SAMPLES in varied and (not isinstance(ranks, int) or ranks < 1):
+        raise InputError(f"{path.name}: vary: samples are shared out over the ranks, which are {ranks}: give 1 or more")
+    for key, least in ((ITERATIONS, 1), (SAMPLES, ranks)):
         if key in varied and (not isinstance(varied[key], int) or varied[key] < least):
             raise InputError(f"{path.name}: vary: {key} is {literal(varied[key])}, wanted whole numbers of {least} or more")
     if SAMPLES in varied:
-        return int(round(varied[SAMPLES] / varied.get(RANKS, file.experiment.get(RANKS, 1))))
+        return int(round(varied[SAMPLES] / ranks))
     iterations = varied.get(ITERATIONS, file.iterations)
     if iterations is None:
         raise InputError(f"{path.name}: iterations is missing: give it, or vary iterations or samples")

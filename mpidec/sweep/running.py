@@ -161,14 +161,17 @@ class _Job:
         return len(parts)
 
 
-def _together(sweep: Sweep, waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
-    """Take the next runs that the same ranks can make: they differ by the seed alone, keep no checkpoints, and want no counters
-    of the library's, which know no runs.
+def share_ranks(sweep: Sweep, one: Run, other: Run) -> bool:
+    """Whether the same ranks can make two runs: they differ by the seed alone, keep no checkpoints, and want no counters of the
+    library's, which know no runs.
     """
+    return one.settings == other.settings and not sweep.library_bytes and one.experiment.checkpoint is None
+
+
+def _together(sweep: Sweep, waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
+    """Take the next runs, `most` at most, that the same ranks can make."""
     group = [waiting.pop(0)]
-    first = group[0][0]
-    alone = sweep.library_bytes or first.experiment.checkpoint is not None
-    while waiting and not alone and len(group) < most and waiting[0][0].settings == first.settings:
+    while waiting and len(group) < most and share_ranks(sweep, group[0][0], waiting[0][0]):
         group.append(waiting.pop(0))
     return group
 

@@ -6,6 +6,8 @@ import oracles
 import pytest
 from simnet import networks, run_nodes
 
+from mpidec.network import combine
+
 ROUNDS = [1, 2, 3, 7, 30]
 
 
@@ -112,3 +114,24 @@ def test_rounds_below_one_are_refused():
     rows, _ = ring(3)
     with pytest.raises(ValueError, match="rounds = 0, wanted at least 1"):
         networks("graph", rows, 0.5)[0][0].mix(np.ones(2), rounds=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 5_000, 40_000])  # messages that are added up at once, and one at a time
+@pytest.mark.parametrize("degree", [0, 1, 2, 9])
+def test_a_round_is_the_weighted_sum_of_what_came(degree, size, dtype):
+    """Within the rounding of degree + 1 additions in the messages' own type; x itself may be the place of the result."""
+    rng = np.random.default_rng(degree)
+    x, received, weights = rng.random(size, dtype), rng.random((degree, size), dtype), rng.random(degree)
+    exact = 0.3 * x.astype(np.longdouble) + weights.astype(np.longdouble) @ received.astype(np.longdouble)
+    combine(x, received, 0.3, weights.astype(dtype)[:, None], x)
+    assert x.dtype == dtype
+    assert np.abs(x - exact).max() <= 2 * (degree + 2) * np.finfo(dtype).eps * exact.max()
+
+
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_long_messages_are_mixed_as_short_ones(nodes):
+    rows, W = ring(nodes)
+    Z = values(nodes, (100, 200))
+    out, _ = mixed(rows, Z, 3, None)
+    assert np.allclose(out, np.einsum("ij,jkl->ikl", np.linalg.matrix_power(W, 3), Z), rtol=0, atol=1e-14)

@@ -252,6 +252,18 @@ WRONG = {
         {"vary": [{"ranks": [2, 4]}, {"samples": [3]}]},
         "vary: samples is 3, wanted whole numbers of 4 or more",
     ),
+    "samples that advance with the ranks": (
+        {"vary": [{"ranks": [2, 4], "samples": [100, 200]}], "threshold": {"bounds": {}}},
+        "threshold: ranks and samples advance together: give each a table [[vary]] of its own",
+    ),
+    "samples over no number of ranks": (
+        {"vary": [{"ranks": ["two"]}, {"samples": [100]}]},
+        "vary: samples are shared out over the ranks, which are two: give 1 or more",
+    ),
+    "samples over no ranks": (
+        {"vary": [{"ranks": [0]}, {"samples": [100]}]},
+        "vary: samples are shared out over the ranks, which are 0: give 1 or more",
+    ),
     "no iterations": ({"iterations": None}, "iterations is missing: give it, or vary iterations or samples"),
     "samples and iterations": (
         {"vary": [{"samples": [100], "iterations": [50]}]},
@@ -327,7 +339,7 @@ def test_iterations_can_be_an_axis_and_targets_are_looked_up_in_the_traces(tmp_p
         study_of(tmp_path, vary=[{"iterations": [0]}])
 
 
-def test_what_advances_with_the_ranks_is_no_choice_of_its_own(tmp_path):
+def test_what_advances_with_the_ranks_is_no_choice_of_its_own(tmp_path, monkeypatch):
     """A law along the ranks is judged, and a picture drawn, over all of them, whatever else their axis changes."""
     axes = [
         {"graph.mixing": ["metropolis", "lazy_metropolis"]},
@@ -346,11 +358,13 @@ def test_what_advances_with_the_ranks_is_no_choice_of_its_own(tmp_path):
     ]
     verdicts = judge_law(study, study.file.law[0], found, "again")
     assert [(v.holds, v.note) for v in verdicts] == [(True, "Means: 3 at 2, 2 at 4, 1 at 8.")] * 2
-    picture = pictures.errors(study, found)
-    assert (
-        picture.svg.count("graph.mixing") >= 2
-        and "observe.every" not in picture.svg.partition("<desc")[2].partition("</desc>")[2]
-    )
+    drawn = []
+    monkeypatch.setattr(pictures, "svg", lambda figure, *_: drawn.append(figure) or "<svg/>")
+    pictures.errors(study, found)
+    panels = [place for place in drawn[0].axes if place.lines]
+    assert [place.get_title() for place in panels] == [f"graph.mixing {name}, samples 80" for name in axes[0]["graph.mixing"]]
+    lines = [next(line for line in place.lines if len(line.get_xdata())) for place in panels]  # of the method that has results
+    assert [line.get_xydata().tolist() for line in lines] == [[[2, 3], [4, 2], [8, 1]]] * 2
 
 
 STUDIES = [path for path in sorted(EXPERIMENTS.glob("*.toml")) if "[tune]" in path.read_text()]
