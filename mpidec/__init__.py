@@ -43,8 +43,8 @@ _HOMES = {
     "Topology": "mpidec.graph.topology",
     "TwoBlock": "mpidec.problems",
     "World": "mpidec.mpi.world",
-    "lay_graph": "mpidec.experiment",
-    "load_problem": "mpidec.experiment",
+    "lay_graph": "mpidec.laying",
+    "load_problem": "mpidec.laying",
     "run": "mpidec.experiment",
 }
 __all__ = list(_HOMES)  # noqa: PLE0605

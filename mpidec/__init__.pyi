@@ -20,13 +20,13 @@ from mpidec.algorithms.minibatch_sgd import AnytimeMinibatchSGD as AnytimeMiniba
 from mpidec.algorithms.minibatch_sgd import MinibatchSGD as MinibatchSGD
 from mpidec.errors import InputError as InputError
 from mpidec.errors import RunError as RunError
-from mpidec.experiment import lay_graph as lay_graph
-from mpidec.experiment import load_problem as load_problem
 from mpidec.experiment import run as run
 from mpidec.graph.topology import Adjacency as Adjacency
 from mpidec.graph.topology import Drawn as Drawn
 from mpidec.graph.topology import Structured as Structured
 from mpidec.graph.topology import Topology as Topology
+from mpidec.laying import lay_graph as lay_graph
+from mpidec.laying import load_problem as load_problem
 from mpidec.mpi.world import World as World
 from mpidec.network import Network as Network
 from mpidec.options import Meta as Meta

@@ -15,10 +15,9 @@ from mpidec.algorithms import ALGORITHMS, Algorithm
 from mpidec.algorithms.base import NetworkKind
 from mpidec.checkpoint import Checkpoint
 from mpidec.errors import InputError
-from mpidec.graph.facts import GraphFacts
 from mpidec.graph.mixing import MIXINGS, Mixing
 from mpidec.graph.topology import TOPOLOGIES, Topology
-from mpidec.metrics import METRICS, choose_metrics
+from mpidec.metrics import METRICS
 from mpidec.options import Meta, build, choose, load_class
 from mpidec.problems import PROBLEMS, ProblemSpec
 
@@ -49,6 +48,9 @@ class General:
     name: Annotated[str, name_meta("names the run's folder")]
     ranks: Annotated[int, Meta(ge=1, description="nodes of the network, one MPI rank each")]
     seed: Annotated[int, Meta(ge=0, description="of the graph, the data and the start")] = 0
+    abreast: Annotated[
+        bool, Meta(description="methods advance together, a round of all in one message; no seconds of their own")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Experiment:
     name: str
     ranks: int
     seed: int
+    abreast: bool
     topology_name: str
     topology: Topology
     mixing: Mixing
@@ -150,6 +153,8 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
     checkpoint = build(Checkpoint, _section(table, "checkpoint", where), "checkpoint") if "checkpoint" in table else None
     if checkpoint is not None and checkpoint.folder is not None:
         checkpoint = dataclasses.replace(checkpoint, folder=str((folder / checkpoint.folder).resolve()))
+    if checkpoint is not None and general.abreast:
+        raise InputError(f"{where}: methods that go abreast keep no checkpoints: leave out abreast, or the table [checkpoint]")
     methods, method_tables = _methods(table.get("method"), folder, where)
 
     head = {k: v for k, v in problem_table.items() if k in ("kind", "source")}
@@ -170,6 +175,7 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         general.name,
         general.ranks,
         general.seed,
+        general.abreast,
         graph_choice.topology,
         topology,
         mixing,
@@ -181,41 +187,6 @@ def parse(table: Table, folder: Path, where: str = "experiment") -> Experiment:
         checkpoint,
         resolved,
     )
-
-
-def check_methods(experiment: Experiment, problem: Any, facts: GraphFacts) -> None:
-    """Raise InputError where a method's options do not fit the graph or the problem."""
-    for method in experiment.methods:
-        check_problem(method.algorithm, problem, method.label)
-        try:
-            method.algorithm.bind(facts)
-        except InputError as error:
-            raise InputError(f"method {method.label!r}: {error}") from None
-        except ValueError as error:
-            raise InputError(f"method {method.label!r} does not fit the graph: {error}") from None
-    all_metrics(experiment, problem)
-
-
-def all_metrics(experiment: Experiment, problem: Any) -> list[str]:
-    """The metrics that every method is observed by: those of [observe], and the targets of any method.
-
-    Raises InputError for one that the problem does not have.
-    """
-    names = choose_metrics(experiment.observe.metrics, problem)
-    return choose_metrics([*names, *(name for method in experiment.methods for name in method.target)], problem)
-
-
-def check_problem(algorithm: Algorithm, problem: Any, label: str) -> None:
-    """Raise InputError where the problem is not of the kind that the algorithm works on, or does not fit its options."""
-    if not isinstance(problem, algorithm.requires):
-        raise InputError(
-            f"method {label!r} works on problems of the kind {algorithm.requires.__name__}, which this one is not; "
-            "see mpidec list problems"
-        )
-    try:
-        algorithm.check(problem)
-    except InputError as error:
-        raise InputError(f"method {label!r}: {error}") from None
 
 
 def _methods(tables: object, folder: Path, where: str) -> tuple[tuple[Method, ...], list[Table]]:

@@ -6,97 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mpidec.algorithms import Algorithm
 from mpidec.checkpoint.opening import MethodCheckpoints, open_checkpoints
-from mpidec.config import Experiment, all_metrics, check_methods, check_problem
+from mpidec.config import Experiment, Method
 from mpidec.engine import Meter, Observer, Outcome, Row, run_loop
 from mpidec.errors import InputError
-from mpidec.graph.facts import GraphFacts, graph_facts
-from mpidec.graph.mixing import Mixing
-from mpidec.graph.topology import TOPOLOGIES, Structured, Topology, adjacency
+from mpidec.fitting import all_metrics, check_counting, check_methods, check_problem
+from mpidec.laying import Graph, lay_graph, load_problem, make_network
 from mpidec.ledger import Ledger
 from mpidec.metrics import choose_metrics
 from mpidec.mpi.counters import LibraryCounters, library_counters
 from mpidec.mpi.world import World
-from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.network import Clock
 from mpidec.options import build
-from mpidec.problems import ProblemSpec
 from mpidec.recorder import Recorder
 from mpidec.recording import in_words, record_graph, record_ledger, record_method
 from mpidec.resuming import Opened, open_again
 from mpidec.run_folder import SET_UP
 
-
-@dataclass(frozen=True)
-class Graph:
-    """A node's own part of the graph: its neighbors, how it weighs them, and the facts that all may know."""
-
-    neighbors: tuple[int, ...]
-    mixing: Mixing
-    facts: GraphFacts
-
-
-def lay_graph(world: World, topology: Topology, mixing: Mixing, seed: int) -> Graph:
-    """This rank's part of the graph. Collective; raises InputError on all ranks where the topology does not fit.
-
-    Structured graphs know a node's neighbors from its number. Random ones and files are drawn on rank 0, which sends
-    each rank its own row and nothing else.
-    """
-    world.first(lambda: topology.check(world.size))
-    drawn = (
-        None
-        if isinstance(topology, Structured)
-        else world.together(lambda: adjacency(topology, world.size, seed) if world.rank == 0 else None)
-    )
-    facts = world.first(lambda: graph_facts(topology, mixing, world.size, seed, drawn))
-    if isinstance(topology, Structured):
-        neighbors = world.together(lambda: _own_neighbors(topology, world.rank, world.size))
-    else:
-        rows = None if drawn is None else [drawn.neighbors(i) for i in range(world.size)]
-        neighbors = world.deal(rows)
-    return Graph(neighbors, mixing, facts)
-
-
-def _own_neighbors(topology: Structured, node: int, nodes: int) -> tuple[int, ...]:
-    """A node's neighbors; a user's topology is checked, since one-sided edges would hang the first exchange."""
-    own = topology.neighbors(node, nodes)
-    if type(topology) not in TOPOLOGIES.values():
-        well = list(own) == sorted(set(own) - {node}) and all(0 <= j < nodes for j in own)
-        if not well or any(node not in topology.neighbors(j, nodes) for j in own):
-            raise InputError(
-                f"{topology.name}: node {node} of {nodes} has the neighbors {own}; wanted nodes in ascending order, each "
-                "once, without the node itself, and each of them having it as a neighbor too"
-            )
-    return own
-
-
-def load_problem(world: World, spec: ProblemSpec, seed: int) -> Any:
-    """This rank's shard of the problem. Collective; raises InputError on all ranks for what is wrong on any."""
-    world.first(lambda: spec.check(world.size))
-    public = world.first(lambda: spec.public(seed, world.size))
-    return world.together(lambda: spec.load(world.rank, world.size, seed, public))
-
-
-def make_network(world: World, graph: Graph, algorithm: Algorithm, ledger: Ledger, clock: Clock) -> Any:
-    """What the algorithm talks over. Collective. Weights are exchanged between neighbors, on the account `setup`."""
-    if algorithm.network == "all_reduce":
-        return AllReduce(world.reducer(), world.rank, ledger, clock)
-    if algorithm.network == "fusion_center":
-        others = tuple(range(1, world.size))
-        hub, leaf = (others, ()) if world.rank == 0 else ((), (0,))
-        up, down = world.transport(hub, leaf), world.transport(leaf, hub)
-        return FusionCenter(Link(up, ledger, clock), Link(down, ledger, clock))
-    link = Link(world.transport(graph.neighbors, graph.neighbors), ledger, clock)
-    if graph.mixing.needs_neighbor_degrees:
-        degrees = link.exchange(link.pack(np.array([len(graph.neighbors)])))[:, 0]
-    else:
-        degrees = np.zeros(len(graph.neighbors), dtype=np.int64)
-    self_weight, weights = graph.mixing.row(len(graph.neighbors), degrees, graph.facts.degree_max)
-    return Network(link, self_weight, weights, graph.facts.gamma if algorithm.accelerated else None)
+if TYPE_CHECKING:
+    from mpidec.mpi.abreast import Lane
 
 
 def _counters() -> LibraryCounters:
@@ -121,7 +52,7 @@ class Solution:
 
 
 def run(
-    world: World,
+    world: World | Lane,
     graph: Graph,
     problem: Any,
     algorithm: Algorithm,
@@ -205,6 +136,7 @@ def run_experiment(
     """
     began = perf_counter()
     world.together(lambda: check_ranks(world.size, experiment))
+    world.together(lambda: check_counting(experiment, library_bytes))
 
     def open_former() -> Opened | None:
         if world.rank != 0 or not resume or folder is None:
@@ -245,20 +177,16 @@ def run_experiment(
     record_ledger(world, recorder, SET_UP, world.ledger.rows())
     record_graph(world, recorder, graph.neighbors)
     diverged = [how["advice"] for how in former.values() if how["ending"] == "diverged"]
-    for method in left:
-        if checkpoints is not None and checkpoints.stopping():
-            return Ended(diverged, f"stopped before {method.label}, as asked to")
-        if progress is not None:
-            progress.begin(method.label, method.iterations)
 
-        def on_row(row: Row, label: str = method.label) -> None:
+    def solve(method: Method, ranks: World | Lane, on_row: Callable[[Row], None] | None = None) -> Solution:
+        def keep(row: Row) -> None:
             assert recorder is not None
-            recorder.row(label, row)
-            if progress is not None:
-                progress.row(row)
+            recorder.row(method.label, row)
+            if on_row is not None:
+                on_row(row)
 
-        solution = run(
-            world,
+        return run(
+            ranks,
             graph,
             problem,
             method.algorithm,
@@ -267,10 +195,22 @@ def run_experiment(
             metrics=metrics,
             target=method.target,
             seed=experiment.seed,
-            on_row=on_row,
+            on_row=keep,
             library_bytes=library_bytes,
             checkpoints=MethodCheckpoints(checkpoints, method.label, snapshot),
         )
+
+    if experiment.abreast:
+        solutions = _solve_abreast(world, left, solve, progress)
+        for method, solution in zip(left, solutions, strict=True):
+            diverged += record_method(world, recorder, method.label, solution.algorithm, solution.outcome, solution.meter)
+        return Ended(diverged)
+    for method in left:
+        if checkpoints is not None and checkpoints.stopping():
+            return Ended(diverged, f"stopped before {method.label}, as asked to")
+        if progress is not None:
+            progress.begin(method.label, method.iterations)
+        solution = solve(method, world, None if progress is None else progress.row)
         snapshot = None
         if solution.outcome.ending == "stopped":
             assert checkpoints is not None
@@ -281,6 +221,20 @@ def run_experiment(
     if checkpoints is not None and not left:
         checkpoints.drop()  # killed before it came to that
     return Ended(diverged)
+
+
+def _solve_abreast(world: World, methods: Sequence[Method], solve: Callable[..., Solution], progress: Any) -> list[Solution]:
+    """All methods together; `progress` hears of the longest."""
+    from mpidec.mpi.abreast import run_abreast
+
+    longest = max(methods, key=lambda method: method.iterations)
+    if progress is not None:
+        progress.begin(f"{len(methods)} methods abreast, {longest.label}", longest.iterations)
+
+    def work(method: Method) -> Callable[[Lane], Solution]:
+        return lambda lane: solve(method, lane, None if progress is None or method is not longest else progress.row)
+
+    return run_abreast(world, [work(method) for method in methods])
 
 
 def check_ranks(size: int, experiment: Experiment) -> None:

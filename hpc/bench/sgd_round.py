@@ -96,7 +96,7 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
 def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
     """A pass over Fashion-MNIST, `batch` samples a step in all."""
     from mpidec import DSGD
-    from mpidec.experiment import load_problem
+    from mpidec.laying import load_problem
     from mpidec.mpi.world import World
     from mpidec.problems import PROBLEMS
 

@@ -6,7 +6,8 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from mpidec.config import Experiment, check_methods
+from mpidec.config import Experiment
+from mpidec.fitting import check_methods
 from mpidec.graph.facts import graph_facts
 from mpidec.graph.topology import Structured, adjacency
 from mpidec.predict import predict

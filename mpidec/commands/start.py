@@ -24,6 +24,7 @@ import tomli_w
 from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError
+from mpidec.fitting import check_counting
 from mpidec.mpi import launcher
 from mpidec.resuming import open_again
 from mpidec.run_folder import check_new, now, replace
@@ -45,6 +46,7 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     experiment.topology.check(experiment.ranks)
     experiment.problem.check(experiment.ranks)
     experiment.problem.check_memory(experiment.ranks)
+    check_counting(experiment, arguments.library_bytes)
     if arguments.next and experiment.checkpoint is not None:
         raise InputError("--next: a run that keeps checkpoints is made by itself: leave out --next, or the table [checkpoint]")
     out: Path | None = arguments.out

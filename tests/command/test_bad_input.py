@@ -36,6 +36,7 @@ SETTINGS = {
     "a name with a line's end": ({"name": "small\n"}, ["name", "letters, digits"]),
     "more tasks than memory": ({"problem": {"d": 10**12}}, ["GiB", "more machines"]),
     "a number beyond counting": ({"problem": {"d": 10**15 * 10}}, ["problem", "at most 9007199254740992"]),
+    "checkpoints of methods that go abreast": ({"abreast": True, "checkpoint": {}}, ["abreast", "[checkpoint]", "leave out"]),
     "an option of another source": ({"problem": {"source": "files", "path": "."}}, ["problem (", "files)", "key 'd'"]),
 }
 

@@ -31,6 +31,41 @@ def samples(tmp_path):
     return {"kind": "logistic", "source": "files", "path": str(tmp_path), "batch": 4, "l2": 0.01}
 
 
+def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path):
+    """But for seconds: a diverging one among them, one that stops at its target, and others of other lengths."""
+    methods = [
+        {"algorithm": "dat_sgd", "step_size": 0.01},
+        {"algorithm": "d_sgd", "step_size": 1e200, "label": "too far"},
+        {"algorithm": "minibatch_sgd", "step_size": 0.05, "iterations": 12},
+        {"algorithm": "gradient_tracking", "step_size": 0.05, "target": {"suboptimality": 1e9}},
+    ]
+    path = write(tmp_path, experiment(LEAST_SQUARES, *methods))
+    for out, more in (("alone", []), ("abreast", ["--set", "abreast=true"])):
+        done = mpidec("run", path, "--out", out, *more, cwd=tmp_path)
+        assert done.returncode == 3 and "'too far'" in done.stderr, done.stderr
+
+    def kept(out, name):
+        table = [{k: v for k, v in row.items() if "seconds" not in k} for row in rows(tmp_path / out / name)]
+        return {
+            method["label"] if "label" in method else method["algorithm"]: [
+                row for row in table if row["method"] == method.get("label", method["algorithm"])
+            ]
+            for method in methods
+        }
+
+    for name in ("trace.csv", "ledger.csv"):
+        assert kept("abreast", name) == kept("alone", name)
+    assert [len(each) for each in kept("alone", "trace.csv").values()] == [5, 2, 4, 1]
+    with np.load(tmp_path / "alone/final.npz") as alone, np.load(tmp_path / "abreast/final.npz") as abreast:
+        assert alone.files == abreast.files
+        for key in alone.files:
+            np.testing.assert_array_equal(alone[key], abreast[key])
+    ends = [json.loads((tmp_path / out / "run.json").read_text())["methods"] for out in ("alone", "abreast")]
+    assert ends[0] == ends[1]
+    counted = mpidec("run", path, "--out", "counted", "--set", "abreast=true", "--library-bytes", cwd=tmp_path)
+    assert_one_sentence(counted, 2, "--library-bytes", "abreast", "leave out one of the two")
+
+
 def test_a_run_tells_its_figures_and_a_diverging_step_is_stopped_with_its_trace(samples, tmp_path):
     methods = [
         {"algorithm": "dat_sgd", "step_size": 0.05},

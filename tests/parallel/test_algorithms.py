@@ -4,22 +4,11 @@ import cases
 import numpy as np
 import pytest
 from mpi4py import MPI
+from realnet import on_real_ranks
 from simnet import run_nodes
 
-from mpidec.experiment import Graph, make_network
 from mpidec.graph.mixing import MIXINGS
-from mpidec.ledger import Ledger
 from mpidec.mpi.world import World
-from mpidec.network import Clock
-
-
-def on_real_ranks(label, world, mixing="metropolis"):
-    graph = cases.graph_of(world.size)
-    own = Graph(graph.neighbors(world.rank), MIXINGS[mixing], cases.facts_of(graph, mixing))
-    ledger = Ledger(world.local_ranks)
-    network = make_network(world, own, cases.algorithm_of(label, world.size), ledger, Clock())
-    with ledger.charge("iterate"):
-        return cases.run_node(label, network, world.rank, world.size), ledger
 
 
 # all ranks; and where there are more, five of them, a number that divides nothing here

@@ -12,8 +12,9 @@ from mpidec.checkpoint import Checkpoint
 from mpidec.checkpoint.keeper import Checkpoints
 from mpidec.checkpoint.opening import MethodCheckpoints
 from mpidec.checkpoint.sets import Sets
-from mpidec.experiment import Graph, run
+from mpidec.experiment import run
 from mpidec.graph.mixing import MIXINGS
+from mpidec.laying import Graph
 from mpidec.mpi.world import World
 
 
