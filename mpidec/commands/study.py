@@ -100,7 +100,12 @@ def _show(study: Any, found: Any) -> None:
     for result in found:
         own = result.estimate
         step = f"{result.step_size:g}" + (" (end of the grid)" if result.at_end else "")
-        cells = [f"{own.mean:.3g}", own.told(), f"{result.bytes_max:,.0f}", f"{result.seconds:.3g}"]
+        cells = [
+            f"{own.mean:.3g}",
+            own.told(),
+            f"{result.bytes_max:,.0f}",
+            "" if result.seconds is None else f"{result.seconds:.3g}",
+        ]
         table.add_row(*map(str, result.point.varied.values()), result.method, step, *cells)
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
     console.print(table)

@@ -126,6 +126,8 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
     axes = [axis(one, f"{path.name}: vary.{i}") for i, one in enumerate(file.vary)]
     changes = [{key: value for part in parts for key, value in part.items()} for parts in itertools.product(*axes)]
     points = [_point(file, varied, path) for varied in changes]
+    if file.targets and any(point.table["abreast"] for point in points):
+        raise InputError(f"{path.name}: methods that go abreast have no seconds to a target: leave out abreast, or targets")
     names = [point.name for point in points]
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise InputError(f"{path.name}: two points of vary are both called {twice[0]}; list each value once")

@@ -17,7 +17,7 @@ from mpidec.study.tuning import Tuned
 @dataclass(frozen=True)
 class Result:
     """A method at a point: its step size, whether that is an end of the grid, and the metric's end by seed; infinite or
-    minus infinity where it diverged, whichever is worse."""
+    minus infinity where it diverged, whichever is worse. No seconds where methods went abreast."""
 
     point: Point
     method: str
@@ -26,7 +26,7 @@ class Result:
     values: Mapping[int, float]
     rounds: float
     bytes_max: float
-    seconds: float
+    seconds: float | None
     others: Mapping[str, Estimate]
     """The ends of what else was recorded, without the seeds that diverged."""
 
@@ -49,7 +49,8 @@ def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequenc
             values = {seed: row[metric] if whole[seed] else worst for seed, row in ends.items()}
             step = tuned[point.name].step_sizes[method]
             rounds, sent = (max(row[name] for row in ends.values()) for name in ("rounds", "bytes_max"))
-            seconds = sum(row["seconds"] for row in ends.values()) / len(ends)
+            shared = point.table["abreast"]
+            seconds = None if shared else sum(row["seconds"] for row in ends.values()) / len(ends)
             others = {
                 name: estimate([row[name] for seed, row in ends.items() if whole[seed]])
                 for name in METRICS

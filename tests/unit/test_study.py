@@ -20,6 +20,13 @@ from mpidec.study.tuning import HeatFailedError, Tuned, tune
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
 GRID = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
 
+SMALL = {
+    "ranks": 2,
+    "graph": {"topology": "ring"},
+    "problem": {"kind": "least_squares", "source": "decaying", "d": 4},
+    "method": [{"algorithm": "dat_sgd"}, {"algorithm": "d_sgd", "label": "plain"}],
+}
+
 
 def study_of(folder, short=False, **changes):
     table = {
@@ -28,12 +35,7 @@ def study_of(folder, short=False, **changes):
         "metric": "suboptimality",
         "iterations": 80,
         "seeds": 3,
-        "experiment": {
-            "ranks": 2,
-            "graph": {"topology": "ring"},
-            "problem": {"kind": "least_squares", "source": "decaying", "d": 4},
-            "method": [{"algorithm": "dat_sgd"}, {"algorithm": "d_sgd", "label": "plain"}],
-        },
+        "experiment": SMALL,
         "vary": [{"ranks": [2, 4]}],
         "tune": {"step_sizes": GRID},
     } | changes
@@ -121,6 +123,10 @@ def test_a_method_is_compared_by_its_values_seed_by_seed(tmp_path):
     }
     tuned = {point.name: Tuned({"dat_sgd": 0.01, "plain": 1.0}, []) for point in study.points}
     found = results(study, tuned, runs)
+    assert {r.seconds for r in found} == {2.0}
+    (tmp_path / "abreast").mkdir()
+    shared = study_of(tmp_path / "abreast", experiment=SMALL | {"abreast": True})
+    assert {r.seconds for r in results(shared, tuned, runs)} == {None}  # not its own, so nobody's
     assert [(r.point.name, r.method, r.at_end) for r in found] == [
         (a.name, "dat_sgd", False),
         (a.name, "plain", True),
@@ -302,6 +308,8 @@ def test_step_sizes_and_iterations_are_the_study_s_to_give(tmp_path):
         method = {"algorithm": "d_sgd", key: 1}
         with pytest.raises(InputError, match=f"experiment.method: {key} is the study's own to give: leave it out"):
             study_of(tmp_path, experiment={"graph": {"topology": "ring"}, "method": [method]})
+    with pytest.raises(InputError, match="methods that go abreast have no seconds to a target: leave out abreast, or targets"):
+        study_of(tmp_path, experiment=SMALL | {"abreast": True}, targets=[0.1])
     with pytest.raises(InputError, match=r"--quick, but there is no table \[quick\]"):
         study_of(tmp_path, short=True)
 
