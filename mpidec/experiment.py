@@ -162,6 +162,7 @@ def run_experiment(
             "references": references,
             "problem": getattr(problem, "notes", {}),
             "library_bytes": library_bytes,
+            "abreast": experiment.abreast,
         }
         return Recorder(folder, experiment.resolved, {**about, **more, "setup_seconds": perf_counter() - began}, opened)
 

@@ -83,6 +83,7 @@ def make_network(world: World | Lane, graph: Graph, algorithm: Algorithm, ledger
     link = Link(world.transport(graph.neighbors, graph.neighbors), ledger, clock)
     if graph.mixing.needs_neighbor_degrees:
         degrees = link.exchange(link.pack(np.array([len(graph.neighbors)])))[:, 0]
+        clock.comm = 0.0  # that was before the method's time
     else:
         degrees = np.zeros(len(graph.neighbors), dtype=np.int64)
     self_weight, weights = graph.mixing.row(len(graph.neighbors), degrees, graph.facts.degree_max)

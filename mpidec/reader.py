@@ -61,6 +61,7 @@ class About:
     references: dict[str, float]
     methods: dict[str, Ending]
     reason: str = ""
+    abreast: bool = False
     problem: dict[str, Any] = field(default_factory=dict)
 
 

@@ -99,6 +99,8 @@ def print_table(folder: Path, columns: int | None) -> None:
                 console.print(f"  {' '.join(name.split()):30}  {cell}", soft_wrap=True)
     if modeled:
         console.print("~ modeled: 2 (L-1)/L of the payload a node; --library-bytes counts what the library sends")
+    if about.abreast:
+        console.print("methods went abreast: seconds are those of all together")
     for name, value in about.references.items():
         console.print(f"{name.replace('_', ' ')}: {value:.4f}")
     for name, value in about.problem.items():

@@ -59,6 +59,8 @@ class Run:
         elif status in ("interrupted", "failed"):
             reason = f" ({self.about.reason})" if self.about.reason else ""
             told.append(f"it was {status}{reason}" if status == "interrupted" else f"it failed{reason}")
+        if self.about.abreast:
+            told.append("its methods went abreast: seconds are those of all together, and where the time went is no one's")
         for label in self.methods:
             how = self.about.methods.get(label)
             if label not in self.trace:

@@ -40,8 +40,10 @@ def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path):
         {"algorithm": "gradient_tracking", "step_size": 0.05, "target": {"suboptimality": 1e9}},
     ]
     path = write(tmp_path, experiment(LEAST_SQUARES, *methods))
+    said = {}
     for out, more in (("alone", []), ("abreast", ["--set", "abreast=true"])):
         done = mpidec("run", path, "--out", out, *more, cwd=tmp_path)
+        said[out] = done.stdout
         assert done.returncode == 3 and "'too far'" in done.stderr, done.stderr
 
     def kept(out, name):
@@ -60,6 +62,12 @@ def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path):
         assert alone.files == abreast.files
         for key in alone.files:
             np.testing.assert_array_equal(alone[key], abreast[key])
+    for row in rows(tmp_path / "alone/trace.csv"):  # the degrees that neighbors told each other went before
+        assert 0 <= float(row["compute_seconds"]) <= float(row["seconds"])
+        assert 0 <= float(row["comm_seconds"]) <= float(row["seconds"])
+    assert said["abreast"].count("abreast: seconds are those of all together") == 1 and "all together" not in said["alone"]
+    page = mpidec("report", "abreast", cwd=tmp_path)
+    assert page.returncode == 0 and "seconds are those of all together" in (tmp_path / "abreast/report.html").read_text()
     ends = [json.loads((tmp_path / out / "run.json").read_text())["methods"] for out in ("alone", "abreast")]
     assert ends[0] == ends[1]
     counted = mpidec("run", path, "--out", "counted", "--set", "abreast=true", "--library-bytes", cwd=tmp_path)
