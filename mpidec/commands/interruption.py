@@ -61,13 +61,15 @@ class Interruption:
     def _wait(self) -> None:
         while True:
             got = signal.sigtimedwait(self.SIGNALS, _LOOK_EVERY)
-            if got is not None and self._ends(got.si_signo):
+            # CPython gives an answer of no meaning where the process was stopped until after the time and then continued
+            number = got.si_signo if got is not None and got.si_signo in self.SIGNALS else None
+            if number is not None and self._ends(number):
                 break
-            if got is None and self._alone():
+            if number is None and self._alone():
                 if self.recorder is None:
                     sleep(2 * _LOOK_EVERY)  # rank 0 first: a launcher that loses a rank kills the others
                 break
-            if got is None and self._keeps and self._handover is not None and self._handover.answered("stop") is not None:
+            if number is None and self._keeps and self._handover is not None and self._handover.answered("stop") is not None:
                 self.asked.set()
         self.finish("interrupted")
         os._exit(INTERRUPTED)

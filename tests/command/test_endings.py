@@ -58,6 +58,22 @@ def test_an_interrupted_run_leaves_a_usable_folder(number, tmp_path):
     assert wait_for(lambda: inside(tmp_path) == [], 10)
 
 
+def test_a_suspended_run_goes_on_when_it_is_continued(tmp_path):
+    """As a batch system suspends a job: all its processes are stopped, for longer than ranks wait for a signal."""
+    process, trace = started(tmp_path), tmp_path / "out" / "trace.csv"
+    stopped = inside(tmp_path)
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in stopped:
+            os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            time.sleep(2.5)
+    before = trace.read_text().count("\n")
+    assert wait_for(lambda: trace.read_text().count("\n") > before + 5)
+    assert inside(tmp_path) == stopped and status(tmp_path) == "running"
+    process.terminate()
+    assert_one_sentence(finish(process, 30), 130, "interrupted", "out")
+
+
 def test_ranks_end_when_the_process_that_started_them_is_killed(tmp_path):
     process = started(tmp_path)
     process.kill()
