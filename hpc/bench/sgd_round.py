@@ -25,7 +25,7 @@ import numpy as np
 
 from mpidec.mpi import launcher
 
-CLASSES, WIDTH = 10, 785
+CLASSES, FEATURES = 10, 784
 
 
 def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
@@ -61,8 +61,8 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
 
     with World() as world:
         rng = np.random.default_rng(world.rank)
-        A, y = rng.random((200, WIDTH)).astype(dtype), rng.integers(0, CLASSES, 200)
-        problem = LogisticRegression(A, Own(y, batch, seed=0, node=world.rank), classes=CLASSES, l2=1e-4)
+        X, y = rng.random((200, FEATURES)).astype(dtype), rng.integers(0, CLASSES, 200)
+        problem = LogisticRegression(X, Own(y, batch, seed=0, node=world.rank), classes=CLASSES, l2=1e-4, dtype=dtype)
         net, neighbors = ring(world)
         graph = MPI.COMM_WORLD.Create_dist_graph_adjacent(neighbors, neighbors, reorder=False)
         algorithm = DSGD(step_size=1e-3)
@@ -104,7 +104,7 @@ def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
         M = world.size
         spec: Any = PROBLEMS["logistic"]["fashion"](batch=batch // M, dtype=dtype, find_minimum=False)
         problem = load_problem(world, spec, 0)
-        steps = len(problem.A) * M // batch
+        steps = len(problem.y) * M // batch
         whole = load_whole(spec) if world.rank == 0 else None
         net, _ = ring(world)
         algorithm = DSGD(step_size=0.05)

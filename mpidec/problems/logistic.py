@@ -25,51 +25,64 @@ _quiet = np.errstate(all="ignore")
 
 @final
 class LogisticRegression(Classifier):
-    """A node's samples A (n, p + 1), the last column 1, and classes y (n,) from 0, a `Smooth` problem.
+    """A node's samples X (n, p) of any real type and classes y (n,) from 0, a `Smooth` problem.
 
-    x is (d,), d = (p + 1) C, the weights (p + 1, C) row by row. `scale` multiplies the features of held-out samples.
+    a_s is `scale` times row s of X; x is (d,), d = (p + 1) C, the weights (p + 1, C) row by row. Gradients are of `dtype`.
     """
 
     def __init__(
         self,
-        A: Vector,
+        X: NDArray[Any],
         own: Own,
         *,
         classes: int,
         l2: float,
+        dtype: str = "float64",
         scale: float = 1.0,
         optimum: Optimum | None = None,
         notes: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(A, own, optimum=optimum, notes=notes)
-        self.A = A
-        self.shape = (A.shape[1] * classes,)
-        self._weights = A.shape[1], classes
+        super().__init__(X, own, optimum=optimum, notes=notes)
+        self.X = X
+        self.shape = ((X.shape[1] + 1) * classes,)
+        self._weights = X.shape[1] + 1, classes
+        self._dtype = np.dtype(dtype)
         self._l2, self._scale = l2, scale
+        # a batch as it is stored, and in `dtype`: in the same memory every step, since new pages cost as much as the gradient
+        self._stored = np.empty((own.batch, X.shape[1]), X.dtype)
+        self._samples = self._stored if X.dtype == self._dtype else np.empty(self._stored.shape, self._dtype)
 
     def start(self, seed: int) -> Vector:
         """0, whatever the seed."""
-        return np.zeros(self.shape, self.A.dtype)
+        return np.zeros(self.shape, self._dtype)
 
     @_quiet
     def grad(self, x: Vector, k: int) -> Vector:
         """The gradient (d,) of the mean over the batch of step k, and of l2."""
-        W = x.reshape(self._weights).astype(self.A.dtype, copy=False)
+        W = x.reshape(self._weights).astype(self._dtype, copy=False)
         chosen = self.batch(k)
-        A = self.A[chosen]
-        _, pulls = softmax_loss(A @ W, self.y[chosen])
+        np.take(self.X, chosen, axis=0, out=self._stored, mode="clip")  # other modes gather into new memory first
+        if self._samples is not self._stored:
+            np.copyto(self._samples, self._stored)
+        # scores and pulls are scaled, which are smaller than the samples
+        scores: Vector = self._samples @ W[:-1]
+        scores *= self._scale
+        scores += W[-1]
+        _, pulls = softmax_loss(scores, self.y[chosen])
         pulls /= len(chosen)
-        gradient: Vector = A.T @ pulls
-        gradient += self._l2 * W
+        gradient: Vector = self._l2 * W
+        gradient[-1] += pulls.sum(axis=0)
+        pulls *= self._scale
+        gradient[:-1] += self._samples.T @ pulls
         return gradient.reshape(-1)
 
     @_quiet
     def loss(self, x: Vector) -> float:
-        """f_i(x), in float64 whatever the data are in."""
+        """f_i(x), in float64 whatever `dtype` is."""
         W, total = np.asarray(x, np.float64).reshape(self._weights), 0.0
-        for where, part in batches(self.A[:, :-1], 1.0):
+        for where, part in batches(self.X, self._scale):
             total += float(softmax_loss(part @ W, self.y[where])[0].sum())
-        return total / len(self.A) + self._l2 / 2 * float(np.vdot(W, W))
+        return total / len(self.X) + self._l2 / 2 * float(np.vdot(W, W))
 
     def predict(self, x: Vector, X: NDArray[Any]) -> Labels:
         """See `Classifier.predict`."""
@@ -84,12 +97,16 @@ class Logistic(Classification):
     """The options that all sources share."""
 
     l2: Annotated[float, Meta(gt=0, description="l2/2 ||x||^2 is added to the loss")] = 1e-4
-    dtype: Annotated[Literal["float64", "float32"], Meta(description="of data, gradients and messages")] = "float64"
+    dtype: Annotated[Literal["float64", "float32"], Meta(description="of gradients and messages")] = "float64"
     find_minimum: Annotated[bool, Meta(description="find min f, once, for the metrics that want it")] = True
 
     def sample_nbytes(self, data: Labeled) -> int:
         """See `Classification.sample_nbytes`."""
-        return int(data.X.shape[1] + 1) * np.dtype(self.dtype).itemsize
+        return int(data.X.shape[1] * self._kept(data).itemsize)
+
+    def _kept(self, data: Labeled) -> np.dtype[Any]:
+        """The type in which a node keeps its samples: bytes of images stay bytes."""
+        return min(data.X.dtype, np.dtype(self.dtype), key=lambda dtype: dtype.itemsize)
 
     def public(self, seed: int, nodes: int) -> Public:
         """Deal the samples; find the optimum, or read it from the cache."""
@@ -99,24 +116,25 @@ class Logistic(Classification):
 
     def load(self, node: int, nodes: int, seed: int, public: Public) -> LogisticRegression:
         """Copy the node's own samples out of the map, and its part of the held-out ones."""
-        data, rows = self.data(public.key), public.parts[node]
-        A = np.ones((len(rows), data.X.shape[1] + 1), self.dtype)
-        np.multiply(data.X[rows], data.scale, out=A[:, :-1], casting="same_kind")
+        data = self.data(public.key)
+        X = np.array(data.X[public.parts[node]], self._kept(data))
         notes = self.notes(data, public)
         if public.optimum:
             notes |= {"minimum": public.optimum.value, "minimum_at_most_too_high_by": public.optimum.bound}
         own = self.own(data, node, nodes, seed, public)
-        return LogisticRegression(
-            A, own, classes=data.classes, l2=self.l2, scale=data.scale, optimum=public.optimum, notes=notes
-        )
+        return self._made(X, data, own, public.optimum, notes)
 
     def rehearsal(self) -> LogisticRegression:
         """See `ProblemSpec.rehearsal`."""
         data = self.data()
-        d = data.X.shape[1] + 1
-        best = Optimum(np.zeros(d * data.classes), 0.0, 0.0) if self.find_minimum else None
-        A = np.ones((1, d), self.dtype)
-        return LogisticRegression(A, rehearsing(data), classes=data.classes, l2=self.l2, optimum=best)
+        best = Optimum(np.zeros((data.X.shape[1] + 1) * data.classes), 0.0, 0.0) if self.find_minimum else None
+        return self._made(np.zeros((1, data.X.shape[1]), self._kept(data)), data, rehearsing(data), best)
+
+    def _made(
+        self, X: NDArray[Any], data: Labeled, own: Own, best: Optimum | None, notes: dict[str, Any] | None = None
+    ) -> LogisticRegression:
+        options: Any = {"classes": data.classes, "l2": self.l2, "dtype": self.dtype, "scale": data.scale}
+        return LogisticRegression(X, own, **options, optimum=best, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,11 +28,14 @@ class Optimum(NamedTuple):
 
 
 def batches(X: NDArray[Any], scale: float, rows: Labels | None = None) -> Iterator[tuple[slice, Array]]:
-    """The rows of X (N, p), or some of them, in float64 with a 1 at the end, some at a time: (slice, (m, p + 1))."""
+    """The rows of X (N, p), or some of them, in float64 with a 1 at the end, some at a time: (slice, (m, p + 1)), good until
+    the next.
+    """
     count = len(X) if rows is None else len(rows)
+    room = np.ones((min(count, _ROWS), X.shape[1] + 1))
     for first in range(0, count, _ROWS):
         where = slice(first, min(first + _ROWS, count))
-        part = np.ones((where.stop - first, X.shape[1] + 1))
+        part = room[: where.stop - first]
         np.multiply(X[where] if rows is None else X[rows[where]], scale, out=part[:, :-1])
         yield where, part
 

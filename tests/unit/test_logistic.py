@@ -33,6 +33,11 @@ def shards_of(folder, nodes, seed=1, **options):
     return [spec.load(g, nodes, seed, public) for g in range(nodes)], public
 
 
+def features(shard, scale=1.0):
+    """a_s, a row a sample."""
+    return np.column_stack([shard.X.astype(float) * scale, np.ones(len(shard.X))])
+
+
 def dense_loss(A, y, W, l2):
     """By the definition, sample by sample."""
     scores = A @ W
@@ -42,13 +47,13 @@ def dense_loss(A, y, W, l2):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_gradients_are_those_of_the_loss_over_the_batch(folder, dtype):
     (shard, *_), _ = shards_of(folder, 4, dtype=dtype)
-    assert isinstance(shard, Smooth) and shard.A.shape == (15, 5) and shard.A.dtype == dtype
-    x = np.linspace(-1, 1, 15)
-    assert shard.loss(x) == pytest.approx(dense_loss(shard.A.astype(float), shard.y, x.reshape(5, 3), 0.01), rel=1e-12)
+    assert isinstance(shard, Smooth) and shard.X.shape == (15, 4) and shard.X.dtype == dtype
+    A, x = features(shard), np.linspace(-1, 1, 15)
+    assert shard.loss(x) == pytest.approx(dense_loss(A, shard.y, x.reshape(5, 3), 0.01), rel=1e-12)
     for k in (1, 2):
         rows = shard.batch(k)
         assert len(set(rows.tolist())) == 6
-        f = lambda z, rows=rows: dense_loss(shard.A[rows].astype(float), shard.y[rows], z.reshape(5, 3), 0.01)  # noqa: E731
+        f = lambda z, rows=rows: dense_loss(A[rows], shard.y[rows], z.reshape(5, 3), 0.01)  # noqa: E731
         exact = [(f(x + 1e-5 * e) - f(x - 1e-5 * e)) / 2e-5 for e in np.eye(15)]
         got = shard.grad(x.astype(dtype), k)
         assert got.dtype == dtype
@@ -75,7 +80,7 @@ def test_batches_are_functions_of_seed_node_and_step_and_take_all_samples_alike(
 @pytest.mark.parametrize("partition", ["uniform", "dirichlet", "shards"])
 def test_the_minimum_is_that_of_the_pooled_loss_by_newtons_method(folder, partition):
     shards, public = shards_of(folder, 4, partition=partition)
-    A, y = np.concatenate([s.A for s in shards]), np.concatenate([s.y for s in shards])
+    A, y = np.concatenate([features(s) for s in shards]), np.concatenate([s.y for s in shards])
     x = np.zeros(15)
     for _ in range(30):  # Newton with the whole Hessian
         P = np.exp(A @ x.reshape(5, 3))
@@ -135,7 +140,7 @@ def test_libsvm_text_is_the_same_data(folder, tmp_path):
         ]
         (tmp_path / f"data.txt{suffix}").write_text("# a comment\n" + "\n".join(lines) + "\n\n")
     plain, text = shards_of(folder, 4)[0][2], shards_of(tmp_path / "data.txt", 4)[0][2]
-    np.testing.assert_allclose(text.A, plain.A, rtol=1e-6)
+    np.testing.assert_allclose(text.X, plain.X, rtol=1e-6)
     assert np.array_equal(text.y, plain.y)
     x = np.linspace(-1, 1, 15)
     assert text.scores(x) == plain.scores(x)
@@ -149,12 +154,29 @@ def test_digits_are_those_of_scikit_learn_and_can_be_learned(tmp_path, monkeypat
     public = spec.public(0, 7)
     shards = [spec.load(g, 7, 0, public) for g in range(7)]
     X, y = load_digits(return_X_y=True)
-    assert [s.A.shape for s in shards] == [(214, 65)] * 7 and shards[0].notes["samples_left_over"] == 2
+    assert [s.X.shape for s in shards] == [(214, 64)] * 7 and shards[0].notes["samples_left_over"] == 2
     for g, shard in enumerate(shards):
-        np.testing.assert_allclose(shard.A[:, :-1], X[public.parts[g]] / 16)
+        assert np.array_equal(shard.X, X[public.parts[g]]) and shard.X.dtype == np.uint8
         assert np.array_equal(shard.y, y[public.parts[g]])
     assert 0.88 < sum(s.scores(public.optimum.x)["test_accuracy"] for s in shards) < 1
     assert np.mean([s.loss(public.optimum.x) for s in shards]) == pytest.approx(public.optimum.value, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_pixels_stay_bytes_and_count_as_sixteenths(dtype, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    spec = SOURCES["digits"](batch=9, l2=0.1, dtype=dtype, find_minimum=False)
+    shard = spec.load(2, 7, 0, spec.public(0, 7))
+    A, x = features(shard, 1 / 16), np.linspace(-0.1, 0.1, 650)
+    assert shard.loss(x) == pytest.approx(dense_loss(A, shard.y, x.reshape(65, 10), 0.1), rel=1e-12)
+    for k in (1, 2):  # in the same memory
+        rows = shard.batch(k)
+        P = np.exp(A[rows] @ x.reshape(65, 10))
+        pulls = P / P.sum(axis=1, keepdims=True) - np.eye(10)[shard.y[rows]]
+        exact = sum(np.outer(a, pull) for a, pull in zip(A[rows], pulls, strict=True)) / 9 + 0.1 * x.reshape(65, 10)
+        got = shard.grad(x.astype(dtype), k)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, exact.ravel(), rtol=0, atol=1e-14 if dtype == "float64" else 1e-6)
 
 
 WRONG_LINES = {
@@ -239,10 +261,10 @@ def test_fashion_files_are_checked_and_what_is_missing_names_the_digits(tmp_path
     write_images(tmp_path, (30, 20), (3, 2))
     spec.check(4)
     shard = spec.load(1, 4, 0, public := spec.public(0, 4))
-    assert shard.A.shape == (7, 7) and shard.notes["samples_left_over"] == 2 and public.parts.shape == (4, 7)
+    assert shard.X.shape == (7, 6) and shard.notes["samples_left_over"] == 2 and public.parts.shape == (4, 7)
     whole = gzip.decompress((tmp_path / f"{NAMES[0]}.gz").read_bytes())
     images = np.frombuffer(whole[16:], np.uint8).reshape(30, 6)
-    np.testing.assert_allclose(shard.A[:, :-1], images[public.parts[1]] / 255)
+    assert np.array_equal(shard.X, images[public.parts[1]]) and shard.X.dtype == np.uint8
     (tmp_path / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(np.full(30, 12))))
     with pytest.raises(InputError, match="label 12, wanted 0 to 9"):
         spec.check(4)
