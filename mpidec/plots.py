@@ -129,6 +129,8 @@ def save_figures(folder: Path) -> list[Path]:
         curves = [curve(label + modeled.get(label, ""), rows, name) for label, rows in trace.items()]
         handles = [draw_curves(panel, curves, name, key, references) for panel, key in zip(panels, keys, strict=True)]
         panels[0].set_ylabel(textwrap.fill(METRICS[name].help, 40))
+        if about.abreast:
+            panels[keys.index("seconds")].set_xlabel("seconds of all methods together, observation excluded")
         add_legend(panels[0], handles[0], labels_of(curves, references))
         figure.suptitle(f"{about.name}: {about.graph.nodes} nodes, gamma {about.graph.gamma:.3f}", fontsize="medium")
         path = folder / f"{name}.png"

@@ -7,6 +7,9 @@ import re
 import numpy as np
 import pytest
 from commands import assert_one_sentence, dry_rows, mpidec, rows, write
+from matplotlib.figure import Figure
+
+from mpidec.plots import save_figures
 
 LEAST_SQUARES = {"kind": "least_squares", "source": "gaussian", "d": 6, "zeta": 2.0}
 
@@ -31,7 +34,7 @@ def samples(tmp_path):
     return {"kind": "logistic", "source": "files", "path": str(tmp_path), "batch": 4, "l2": 0.01}
 
 
-def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path):
+def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path, monkeypatch):
     """But for seconds: a diverging one among them, one that stops at its target, and others of other lengths."""
     methods = [
         {"algorithm": "dat_sgd", "step_size": 0.01},
@@ -66,6 +69,12 @@ def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path):
         assert 0 <= float(row["compute_seconds"]) <= float(row["seconds"])
         assert 0 <= float(row["comm_seconds"]) <= float(row["seconds"])
     assert said["abreast"].count("abreast: seconds are those of all together") == 1 and "all together" not in said["alone"]
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: drawn.append(figure))
+    for out, words in (("alone", "seconds, observation excluded"), ("abreast", "seconds of all methods together")):
+        drawn.clear()
+        save_figures(tmp_path / out)
+        assert drawn and all(figure.axes[2].get_xlabel().startswith(words) for figure in drawn)
     page = mpidec("report", "abreast", cwd=tmp_path)
     assert page.returncode == 0 and "seconds are those of all together" in (tmp_path / "abreast/report.html").read_text()
     ends = [json.loads((tmp_path / out / "run.json").read_text())["methods"] for out in ("alone", "abreast")]
