@@ -128,6 +128,21 @@ def test_a_run_goes_on_in_its_requeued_job_as_if_it_had_not_stopped(cluster, tmp
     assert_same(run, lasting(tmp_path / "whole"), hosts=False)
 
 
+def test_a_suspended_job_goes_on_when_it_is_resumed(cluster, tmp_path):
+    methods = [{"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 6000}]
+    job, run = under_way(cluster, tmp_path, "long", "--time=7", ranks=3, method=methods, observe={"every": 50})
+    cluster.out("scontrol", "suspend", job)
+    cluster.until(lambda: cluster.state(job) == "SUSPENDED", "it is not suspended")
+    time.sleep(1.0)  # what was under way is told
+    before = (run / "trace.csv").read_text()
+    time.sleep(2.5)  # longer than ranks wait for a signal at a time
+    assert (run / "trace.csv").read_text() == before
+    cluster.out("scontrol", "resume", job)
+    cluster.wait(job)
+    assert mpidec("run", "small.toml", "--out=whole", cwd=tmp_path).returncode == 0
+    assert_same(run, lasting(tmp_path / "whole"), hosts=False)
+
+
 def test_a_run_whose_node_goes_down_goes_on_from_its_last_checkpoint(cluster, tmp_path):
     job, run = under_way(cluster, tmp_path, "long", "--time=5", checkpoint={"every": 100})
     assert cluster.out("squeue", "--noheader", f"--jobs={job}", "--format=%N") == "n[1-3]"
