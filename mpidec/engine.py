@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -102,7 +103,8 @@ class Keeping(Protocol):
 class Outcome(NamedTuple):
     """How a run ended: the last state, the steps taken, why it stopped, and what was observed.
 
-    `bad_step` is the first step at which some node's estimate was not finite, or None. A run that was `stopped` can go on.
+    `bad_step` is the first step at which some node's estimate, or a metric, was seen not to be finite, or None. A run that was
+    `stopped` can go on.
     """
 
     state: Any
@@ -116,7 +118,7 @@ class Observer:
     """Looks at the estimates every `every` steps: costs so far, then the metrics. Collective.
 
     `on_row` is called on rank 0 with each row; an OSError from it ends the run on all ranks with RunError.
-    Stops the run once every metric in `target` is reached, or when an estimate is not finite.
+    Stops the run once every metric in `target` is reached, or when an estimate, or a metric of it, is not finite.
     """
 
     def __init__(
@@ -146,9 +148,9 @@ class Observer:
             metric = METRICS[name]
             row[name] = metric.value(self.world, problem, iterate if metric.of_iterate else estimate)
         self.rows.append(row)
-        self._hand_over(row)
-        if np.isfinite(first_bad):
-            return "diverged", int(first_bad)
+        overflown = self._hand_over(row)
+        if np.isfinite(first_bad) or overflown:
+            return "diverged", int(min(first_bad, step))
         reached = [METRICS[name].reached(row[name], value) for name, value in self._target.items()]
         return ("target" if reached and all(reached) else None), None
 
@@ -168,16 +170,19 @@ class Observer:
             counts |= {"library_bytes_max": top[7], "library_bytes_total": sums[1]}
         return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}, -bad
 
-    def _hand_over(self, row: Row) -> None:
-        failure = ""
+    def _hand_over(self, row: Row) -> bool:
+        """Give the row to whoever records it; whether a metric in it is not finite, the same on all ranks."""
+        failure, overflown = "", not all(math.isfinite(row[name]) for name in self._metrics)
         if self._on_row is not None:
             try:
                 self._on_row(row)
             except OSError as error:
                 failure = f"cannot write the results: {error}"
         # a reduction lets all go at once, as a barrier: what some need to leave is no waiting in the next exchange
-        if self.world.maximum(float(bool(failure))):
+        failed, anywhere = self.world.maximum(np.array([bool(failure), overflown], np.float64))
+        if failed:
             raise RunError(self.world.share(failure))
+        return bool(anywhere)
 
 
 def run_loop(
@@ -193,8 +198,8 @@ def run_loop(
     """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from `start`, which was observed.
 
     Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
-    observed. A node's estimate that is not finite stops the run at the next observation. Raises RunError where results
-    cannot be written.
+    observed. A node's estimate that is not finite stops the run at the next observation, and so does a metric. Raises RunError
+    where results cannot be written.
     """
     meter = observer.meter
     first_bad: int | None = None

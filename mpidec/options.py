@@ -133,6 +133,11 @@ def load_class(reference: str, folder: Path, where: str) -> type:
 
 
 def _convert(value: Any, hint: Any, place: str) -> Any:
+    nested, many = _nested(hint)
+    if nested is not None and not many and isinstance(value, Mapping):
+        return build(nested, value, place)
+    if nested is not None and many and isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+        return [build(nested, one, f"{place}.{i}") for i, one in enumerate(value)]
     try:
         result = msgspec.convert(value, hint)
     except msgspec.ValidationError:
@@ -146,6 +151,19 @@ def _convert(value: Any, hint: Any, place: str) -> Any:
         if not math.isfinite(number):
             raise InputError(f"{place}: got {value!r}, wanted a finite number")
     return result
+
+
+def _nested(hint: Any) -> tuple[type | None, bool]:
+    """The dataclass that an option is a table of, or a list of tables of (True), if it is: its own keys are to be named."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _nested(hint.__origin__)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint, False
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return _nested(parts[0])[0], True
+    # one or nothing
+    return next((found for part in parts if (found := _nested(part))[0] is not None), (None, False))
 
 
 def _numbers(value: Any) -> Iterable[int | float]:

@@ -42,6 +42,15 @@ STYLES = len(COLORS) * len(_LINES)
 Array = NDArray[np.float64]
 
 
+def style(i: int) -> dict[str, Any]:
+    """Color, line and marker of the i-th line in a panel."""
+    return {
+        "color": COLORS[i % len(COLORS)],
+        "linestyle": _LINES[i % len(_LINES)],
+        "marker": _MARKERS[i % len(_MARKERS)],
+    }
+
+
 @dataclass(frozen=True)
 class Curve:
     """A line: costs by column, and the metric `y`, each (points,); `band` is the range over runs, (2, points)."""
@@ -65,9 +74,7 @@ def draw_curves(panel: Axes, curves: Sequence[Curve], metric: str, key: str, ref
         handles += panel.plot(
             x[kept],
             curve.y[kept],
-            color=COLORS[i % len(COLORS)],
-            linestyle=_LINES[i % len(_LINES)],
-            marker=_MARKERS[i % len(_MARKERS)],
+            **style(i),
             markersize=4,
             markevery=max(1, int(kept.sum()) // 10),
         )

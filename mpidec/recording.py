@@ -109,6 +109,6 @@ def _divergence(label: str, algorithm: Algorithm, outcome: Outcome) -> str:
         )
     size = "" if step_size is None else f" (it was {float(step_size):.3g})"
     return (
-        f"method {label!r}: an estimate became non-finite at step {outcome.bad_step}; the step size is the "
+        f"method {label!r}: an estimate or its error became non-finite at step {outcome.bad_step}; the step size is the "
         f"first suspect{size}: try a smaller one. What was computed until then is kept"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
@@ -56,11 +57,14 @@ class Classifier(ABC):
         """The classes (m,) that the finite x puts samples X (m, p), as stored, into."""
 
     def scores(self, x: Vector) -> dict[str, float]:
-        """{"test_accuracy": the share of all held-out samples that are this node's and put in the right class}."""
+        """{"test_accuracy": the share of all held-out samples that are this node's and put in the right class}.
+
+        Not a number for an x that is not finite.
+        """
         if self._own.held_out is None or not self._own.held_out_total:
             return {}
         X, y = self._own.held_out
-        right = int(np.count_nonzero(self.predict(x, X) == y)) if np.isfinite(x).all() else 0
+        right = np.count_nonzero(self.predict(x, X) == y) if np.isfinite(x).all() else math.nan
         return {"test_accuracy": right / self._own.held_out_total}
 
 

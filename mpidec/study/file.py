@@ -11,13 +11,17 @@ from typing import Annotated, Any, Literal
 
 from mpidec.config import Table, name_meta, parse, read_table
 from mpidec.errors import InputError
-from mpidec.metrics import METRICS, choose_metrics
+from mpidec.fitting import check_methods
+from mpidec.graph.facts import graph_facts
+from mpidec.metrics import METRICS
 from mpidec.options import Meta, build
 from mpidec.overrides import literal, override
 from mpidec.sweep.plan import axis
 
 STEP_SIZE, RANKS, ITERATIONS, SAMPLES = "step_size", "ranks", "iterations", "samples"
 _OWN = (ITERATIONS, SAMPLES)  # axes that are no settings of an experiment
+_GIVEN = (STEP_SIZE, ITERATIONS, "target")  # of every method, by the study: one that stops at a target has no last step
+_NOT_VARIED = re.compile(r"seed|method\.\d+\.(step_size|iterations|target.*|label|algorithm)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -117,12 +121,11 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
     file = build(StudyFile, table, path.name)
     if file.metric not in METRICS:
         raise InputError(f"{path.name}: metric: there is no {file.metric!r}; mpidec list metrics shows all")
-    if (
-        len(file.tune.step_sizes) < 2
-        or min(file.tune.step_sizes) <= 0
-        or len(set(file.tune.step_sizes)) < len(file.tune.step_sizes)
-    ):
-        raise InputError(f"{path.name}: tune.step_sizes: got {file.tune.step_sizes}, wanted two or more different ones above 0")
+    sizes = file.tune.step_sizes
+    if len(sizes) < 2 or min(sizes) <= 0 or len({f"{size:g}" for size in sizes}) < len(sizes):
+        raise InputError(
+            f"{path.name}: tune.step_sizes: got {sizes}, wanted two or more above 0, different in their first six digits"
+        )
     axes = [axis(one, f"{path.name}: vary.{i}") for i, one in enumerate(file.vary)]
     changes = [{key: value for part in parts for key, value in part.items()} for parts in itertools.product(*axes)]
     points = [_point(file, varied, path) for varied in changes]
@@ -139,6 +142,9 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
             raise InputError(
                 f"{path.name}: law: {law.along!r} is not varied; varied are: {', '.join(points[0].varied) or 'none'}"
             )
+        values = list(dict.fromkeys(point.varied[law.along] for point in points))
+        if len(values) < 2 or not all(isinstance(value, int | float) for value in values):
+            raise InputError(f"{path.name}: law: {law.along} has the values {values}, wanted two numbers or more")
     if file.threshold is not None:
         _check_thresholds(file, file.threshold, methods, points, path)
     return Study(file, points, methods)
@@ -204,8 +210,13 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
     methods = file.experiment.get("method")
     if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
         raise InputError(f"{path.name}: experiment: wanted [[experiment.method]] tables")
-    if given := [key for method in methods for key in (STEP_SIZE, ITERATIONS) if key in method]:
+    if given := [key for method in methods for key in _GIVEN if key in method]:
         raise InputError(f"{path.name}: experiment.method: {given[0]} is the study's own to give: leave it out")
+    if given := ["experiment.seed"] * ("seed" in file.experiment) + [key for key in varied if _NOT_VARIED.fullmatch(key)]:
+        raise InputError(
+            f"{path.name}: {given[0]} is the study's own to give: leave it out (step sizes stand in [tune], seeds are counted "
+            "from 0, and all points have the same methods)"
+        )
     try:
         table, _ = override(file.experiment, [f"{key}={literal(value)}" for key, value in varied.items() if key not in _OWN])
         trial = [(label_of(m), file.tune.step_sizes[0], label_of(m)) for m in methods]
@@ -215,7 +226,8 @@ def _point(file: StudyFile, varied: Table, path: Path) -> Point:
         experiment = parse(whole, path.resolve().parent, path.name)
         experiment.topology.check(experiment.ranks)
         experiment.problem.check(experiment.ranks)
-        choose_metrics(observe["metrics"], experiment.problem.rehearsal())
+        facts = graph_facts(experiment.topology, experiment.mixing, experiment.ranks, experiment.graph_seed)
+        check_methods(experiment, experiment.problem.rehearsal(), facts)
     except InputError as error:
         raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None
     # as resolved, with paths that hold from any folder

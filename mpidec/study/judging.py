@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mpidec.html.collect import Run
 from mpidec.html.parts import Verdict
-from mpidec.intervals import Estimate, estimate
+from mpidec.intervals import FEWEST_SEEDS, Estimate, estimate
 from mpidec.metrics import METRICS
 from mpidec.study.file import Law, Point, Study
 from mpidec.study.tuning import Tuned
@@ -32,9 +32,14 @@ class Result:
 
     @property
     def estimate(self) -> Estimate:
-        """Its mean over seeds."""
+        """Its mean over seeds; that of a method that diverged at any is infinite, or minus infinity, too."""
         values = list(self.values.values())
-        return estimate(values) if all(map(math.isfinite, values)) else Estimate(math.inf, math.nan, math.nan, len(values))
+        return Estimate(sum(values), math.nan, math.nan, len(values)) if self.diverged else estimate(values)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it did at any seed."""
+        return not all(map(math.isfinite, self.values.values()))
 
 
 def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequence[Run]]) -> list[Result]:
@@ -61,16 +66,21 @@ def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequenc
 
 
 def factor(one: Result, other: Result) -> Estimate:
-    """log of one's value over the other's, paired by seed: below 0 where `one` is smaller; empty where either diverged."""
-    pairs = [(one.values[seed], other.values[seed]) for seed in one.values if seed in other.values]
-    return estimate([math.log(a / b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf])
+    """log of one's value over the other's, paired by seed: below 0 where `one` is smaller; empty where either diverged at a
+    seed, or is not positive at one: some seeds do not speak for all.
+    """
+    pairs = [(value, other.values[seed]) for seed, value in one.values.items() if seed in other.values]
+    positive = all(0 < value < math.inf for pair in pairs for value in pair)
+    return estimate([math.log(a / b) for a, b in pairs] if positive else [])
 
 
 def standing(study: Study, one: Result, other: Result) -> str:
     """`ahead`, `behind`, or `level` where the seeds do not tell them apart."""
-    if math.isinf(one.estimate.mean) or math.isinf(other.estimate.mean):
-        return "level" if one.estimate.mean == other.estimate.mean else "behind" if math.isinf(one.estimate.mean) else "ahead"
+    if one.diverged or other.diverged:
+        return "level" if one.diverged and other.diverged else "behind" if one.diverged else "ahead"
     change = factor(one, other)
+    if math.isnan(change.mean):  # what is at its minimum to all digits may be 0 or below: differences then
+        change = estimate([value - other.values[seed] for seed, value in one.values.items() if seed in other.values])
     below = change.inside(-math.inf, 0.0)
     if below is None or change.inside(0.0, 0.0):
         return "level"
@@ -92,6 +102,8 @@ def summary(study: Study, found: Sequence[Result]) -> list[str]:
             places[where].append(point.name + ("" if where == "level" else size))
         words = [f"{word} at {'; '.join(names)}" for word, names in places.items() if names]
         told.append(f"{subject} against {rival}: {', '.join(words)}.")
+    if study.file.seeds < FEWEST_SEEDS:
+        told.append(f"Of {study.file.seeds} seeds there is no interval: ahead and behind are by the means alone.")
     if ends := [f"{r.method} at {r.point.name} ({r.step_size:g})" for r in found if r.at_end]:
         told.append(f"The best step size is an end of the grid for {', '.join(ends)}: a better one may lie beyond.")
     return told
@@ -106,6 +118,7 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
             groups.setdefault(around, []).append(result)
     verdicts = []
     for around, own in groups.items():
+        own.sort(key=lambda result: result.point.varied[law.along])
         first, last = own[0], own[-1]
         change = factor(last, first)
         wanted = (-math.inf, 0.0) if law.error == "falls" else (0.0, math.inf)
@@ -116,8 +129,8 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
             Verdict(
                 f"{law.method}: {study.file.metric} {law.error} with {law.along}" + (f", {around}" if around else ""),
                 f"factor {'below' if law.error == 'falls' else 'above'} 1",
-                change.say("{:+.3g} in the logarithm") if math.isnan(change.mean) else f"factor {math.exp(change.mean):.3g}",
-                change.inside(*wanted),
+                "not known" if math.isnan(change.mean) else f"factor {math.exp(change.mean):.3g}",
+                False if last.diverged and law.error == "falls" else change.inside(*wanted),
                 interval,
                 f"Means: {values}.",
                 command,

@@ -26,7 +26,8 @@ def epochs(run: Run) -> float | None:
 
 
 def paths(study: Study, runs: Mapping[str, Sequence[Run]]) -> list[Picture]:
-    """A picture for the study's metric and each other leading one: medians over seeds, a row of panels a point.
+    """A picture for the study's metric and each other that is recorded, leading ones first: medians over seeds, a row of panels
+    a point.
 
     None for runs that were observed only at their ends.
     """
@@ -34,7 +35,8 @@ def paths(study: Study, runs: Mapping[str, Sequence[Run]]) -> list[Picture]:
     if all(len(one.steps()) < 3 for several in own.values() for one in several):
         return []
     recorded = next(iter(own.values()))[0].runs[0].trace[study.methods[0]][-1]
-    return [_path(study, own, metric) for metric in dict.fromkeys([study.file.metric, *leading(recorded)])]
+    names = [name for name in recorded if name in METRICS]
+    return [_path(study, own, metric) for metric in dict.fromkeys([study.file.metric, *leading(names), *names])]
 
 
 def _path(study: Study, own: Mapping[str, Sequence[Series]], metric: str) -> Picture:

@@ -8,16 +8,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mpidec.html.parts import Cell, Picture, Table
+from mpidec.html.parts import Cell, Picture, Table, many
 from mpidec.html.svg import svg
 from mpidec.metrics import METRICS
-from mpidec.plots import COLORS
+from mpidec.plots import style
 from mpidec.study.file import Study
 from mpidec.study.judging import Result
 from mpidec.study.targets import COSTS, Reached
 from mpidec.study.tuning import Tuned
 
-_SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS, _PANELS = 3, 12
 _COSTS = {"rounds": "exchanges", "bytes_max": "bytes of the busiest node", "seconds": "seconds"}
 
@@ -37,8 +36,7 @@ def errors(study: Study, found: Sequence[Result]) -> Picture:
             y = [r.estimate.mean for r in points]
             halves = [r.estimate.high - r.estimate.mean for r in points]
             bars = None if any(map(math.isnan, halves)) else halves
-            style: dict[str, Any] = {"color": COLORS[i % len(COLORS)], "marker": _SHAPES[i % len(_SHAPES)], "capsize": 3}
-            place.errorbar(x, y, yerr=bars, label=method, **style)
+            place.errorbar(x, y, yerr=bars, label=method, capsize=3, **style(i))
         _scales(place, study, along is not None and all(float(p.varied[along]) > 0 for p in study.points))
         place.set_title(title, fontsize="medium", parse_math=False)
         place.set_xlabel(along or "")
@@ -65,14 +63,13 @@ def sensitivity(study: Study, tuned: Mapping[str, Tuned]) -> Picture:
             for heat in range(last + 1):
                 own = [t for t in tuned[name].trials if (t.method, t.heat) == (method, heat) and math.isfinite(t.value)]
                 own.sort(key=lambda t: t.step_size)
-                color = COLORS[i % len(COLORS)]
-                place.plot(
+                halves = [t.estimate.high - t.value for t in own]
+                place.errorbar(
                     [t.step_size for t in own],
                     [t.value for t in own],
-                    color=color,
-                    marker=_SHAPES[i % len(_SHAPES)],
+                    yerr=None if any(map(math.isnan, halves)) else halves,
+                    **style(i) | ({} if heat == last else {"markerfacecolor": "white"}),
                     linewidth=0.8,
-                    markerfacecolor=color if heat == last else "white",
                     label=method if heat == last else None,
                 )
         _scales(place, study, True)
@@ -81,15 +78,19 @@ def sensitivity(study: Study, tuned: Mapping[str, Tuned]) -> Picture:
     places[0].set_ylabel(study.file.metric)
     places[0].legend(fontsize="small")
     heading = "What the step sizes came to while they were tuned"
-    cells: list[list[Cell]] = [
-        [f"{name}: {t.method}, {t.step_size:g}", t.heat + 1, t.steps, t.value if math.isfinite(t.value) else "diverged"]
-        for name, own in tuned.items()
-        for t in own.trials
-    ]
-    caption = f"{heading}: hollow marks are shorter heats, filled ones the last; what diverged is in the table alone."
+    cells: list[list[Cell]] = []
+    for name, chosen in tuned.items():
+        for t in chosen.trials:
+            value = t.value if math.isfinite(t.value) else "diverged"
+            named = f"{name}: {t.method}, {t.step_size:g}"
+            cells.append([named, t.heat + 1, t.steps, value, t.estimate.low, t.estimate.high])
+    caption = (
+        f"{heading}: means over {many(study.file.tune.seeds, 'seed')}; hollow marks are shorter heats, filled ones the last; "
+    )
+    caption += "what diverged is in the table alone."
     if len(tuned) > len(names):
         caption += f" Drawn are the first {len(names)} of {len(tuned)} points."
-    head = ("point, method and step size", "heat", "steps", study.file.metric)
+    head = ("point, method and step size", "heat", "steps", study.file.metric, "low", "high")
     return Picture(svg(figure, "study-tuning", heading, caption), caption, Table(heading, head, cells))
 
 
@@ -103,7 +104,7 @@ def costs(study: Study, reached: Sequence[Reached]) -> list[Picture]:
             for i, method in enumerate(study.methods):
                 points = [(one.target, one.costs[name]) for one in own if one.method == method and one.costs[name] is not None]
                 x, y = [target for target, _ in points], [cost for _, cost in points]
-                place.plot(x, y, color=COLORS[i % len(COLORS)], marker=_SHAPES[i % len(_SHAPES)], label=method)
+                place.plot(x, y, label=method, **style(i))
             place.set_xscale("log")
             place.set_yscale("log")
             place.invert_xaxis()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpidec.errors import InputError
+from mpidec.intervals import Estimate, estimate
 from mpidec.metrics import METRICS
 from mpidec.reader import read_trace
 from mpidec.study.file import Point, Study, with_steps
@@ -23,13 +24,18 @@ Make = Callable[[Sweep, Path], int]
 
 @dataclass(frozen=True)
 class Trial:
-    """What a step size came to in a heat: the mean over seeds of the metric at the end, worst possible where it diverged."""
+    """What a step size came to in a heat: the metric at the end, over seeds; the worst possible where it diverged at any."""
 
     method: str
     step_size: float
     heat: int
     steps: int
-    value: float
+    estimate: Estimate
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds."""
+        return self.estimate.mean
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,10 @@ def _heat(
         traces.append(read_trace(run.folder(out / name)))
     worst = -math.inf if METRICS[study.file.metric].higher_is_better else math.inf
     ends = [[trace[new][-1] for trace in traces] for _, _, new in tried]
-    values = [
-        sum(row[study.file.metric] for row in rows) / len(rows)
+    found = [
+        estimate([row[study.file.metric] for row in rows])
         if all(row["step"] == steps and math.isfinite(row[study.file.metric]) for row in rows)
-        else worst
+        else Estimate(worst, math.nan, math.nan, len(rows))
         for rows in ends
     ]
-    return [Trial(label, step, heat, steps, value) for (label, step, _), value in zip(tried, values, strict=True)]
+    return [Trial(label, step, heat, steps, own) for (label, step, _), own in zip(tried, found, strict=True)]

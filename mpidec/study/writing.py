@@ -45,6 +45,7 @@ def trials(tuned: Mapping[str, Tuned]) -> list[dict[str, Any]]:
     """tuning.csv: a row a trial."""
     return [
         {"point": name, "method": t.method, "step_size": t.step_size, "heat": t.heat, "steps": t.steps, "value": t.value}
+        | {"low": t.estimate.low, "high": t.estimate.high, "seeds": t.estimate.seeds}
         for name, own in tuned.items()
         for t in own.trials
     ]
@@ -101,8 +102,8 @@ def _page(study: Study, outcome: Outcome, told: Sequence[str]) -> str:
     shown = outcome.runs[study.points[-1].name][0]
     lead = (
         f"{study.file.question} Each method with the step size that suited it best at each point, of "
-        f"{len(study.file.tune.step_sizes)} tried by successive halving; {_steps(study)}, "
-        f"{many(study.file.seeds, 'seed')}, 95 % t-intervals over them. {' '.join(told)} "
+        f"{len(study.file.tune.step_sizes)} tried{' by successive halving' if study.file.tune.heats > 1 else ''}; "
+        f"{_steps(study)}, {many(study.file.seeds, 'seed')}, 95 % t-intervals over them. {' '.join(told)} "
         f"Below, one run as an example: {shown.name}, seed {shown.seed}."
     )
     pictures = [errors(study, outcome.found), *costs(study, outcome.reached), *paths(study, outcome.runs)]

@@ -61,6 +61,16 @@ def test_not_a_number_stops_and_names_the_first_bad_step():
     assert [r["step"] for r in outcome.rows] == [0, 10, 20]
 
 
+def test_a_metric_that_is_not_finite_stops_the_run_though_the_estimate_is(monkeypatch):
+    monkeypatch.setattr(Problem, "loss", lambda self, x: np.inf if x[0] < 2.0**-6 else float(x[0]))
+    outcome = solve(100, 5)
+    assert (outcome.ending, outcome.bad_step, outcome.steps) == ("diverged", 10, 10)
+    assert np.isfinite(outcome.state.x).all()
+    assert [row["loss"] for row in outcome.rows] == [1.0, 2.0**-5, np.inf]
+    outcome = solve(100, 10, Halving(bad=7))  # the estimate's own step, where that is earlier
+    assert (outcome.ending, outcome.bad_step) == ("diverged", 7)
+
+
 def test_the_clock_leaves_observation_out():
     outcome = solve(4, 1, on_row=lambda row: time.sleep(0.05))
     assert outcome.rows[-1]["seconds"] < 0.05
