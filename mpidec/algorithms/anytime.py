@@ -41,7 +41,7 @@ class Anytime(Algorithm):
         | None
     ) = None
     horizon: Annotated[int, Meta(ge=1, description="T of the theory's step size, the steps to be taken")] | None = None
-    growth: Annotated[float, Meta(ge=0, description="weights alpha_t = t^growth: 1 is the paper's, 0 is constant")] = 1.0
+    growth: Annotated[float, Meta(ge=0, le=10, description="weights alpha_t = t^growth: 1 is the paper's, 0 is constant")] = 1.0
     nodes: Annotated[int, Meta(ge=1, description="network size M in the formulas; none: the graph's")] | None = None
     gap: Annotated[float, Meta(gt=0, le=1, description="rho in the theory's step size; none: the graph's")] | None = None
 

@@ -7,8 +7,8 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 
 _BATCH_BYTES = 1 << 18
+_DEFLATED = 1032  # times shorter at most (zlib's technical details)
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,27 @@ def open_idx(folder: Path, name: str, dimensions: int) -> Idx:
         )
     if 0 in sizes:
         raise InputError(f"{path}: is empty: its header says {' x '.join(map(str, sizes))}")
-    return Idx(path, sizes[0], tuple(sizes[1:]))
+    found = Idx(path, sizes[0], tuple(sizes[1:]))
+    length = path.stat().st_size
+    if found.length > length * (_DEFLATED if path.suffix == ".gz" else 1):  # before room is made for what it promises
+        raise _wrong_length(found, length)
+    return found
 
 
-def _open(path: Path) -> BinaryIO | gzip.GzipFile:
+def _open(path: Path) -> BufferedReader | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _read(file: BinaryIO | gzip.GzipFile, size: int, header: Idx, at_most: bool = False) -> bytes:
+def _read(file: BufferedReader | gzip.GzipFile, size: int, header: Idx, at_most: bool = False) -> bytes:
     """Exactly `size` bytes more, or at most as many."""
-    before = file.tell()
+    before, data = file.tell(), b""
     try:
-        data = file.read(size)
+        while len(data) < size and (more := file.read1(size - len(data))):
+            data += more
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        there = before + len(data)
         raise InputError(
-            f"{header.path}: truncated or damaged after {before} bytes of {_wanted(header)} ({error}); copy it again"
+            f"{header.path}: truncated or damaged after {there} bytes of {_wanted(header)} ({error}); copy it again"
         ) from None
     if len(data) < size and not at_most:
         raise _wrong_length(header, before + len(data))

@@ -101,6 +101,8 @@ def sample_files(path: str, key: str | None) -> Labeled:
     files = [place] if text else [place / "X.npy", place / "y.npy"]
     if held_out.exists():
         files += [held_out] if text else [held_out, place / "y_test.npy"]
+    elif not text and (place / "y_test.npy").exists():
+        raise InputError(f"{place / 'y_test.npy'}: there is no X_test.npy beside it; add it, or take the labels away")
 
     def make() -> Arrays:
         if text:

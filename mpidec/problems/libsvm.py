@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 from mpidec.errors import InputError
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def read_libsvm(path: Path, features: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """X (N, p) and labels (N,), p the largest index, or `features`. What follows a # is left out.
+    """X (N, p) and labels (N,), whole numbers, p the largest index, or `features`. What follows a # is left out.
 
-    Raises InputError naming the line for what is no such sample, and for an index beyond `features`.
+    Raises InputError naming the line for what is no such sample, for an index beyond `features`, and for one so large that X,
+    which is dense, would not fit into this machine's memory.
     """
+    largest, at = 0, 0
     labels: list[float] = []
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
     try:
-        with path.open(encoding="ascii") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                words = line.partition("#")[0].split()
+                words = _ascii(line, path, number).partition("#")[0].split()
                 if not words:
                     continue
                 labels.append(_label(words[0], path, number))
@@ -35,37 +39,56 @@ def read_libsvm(path: Path, features: int | None = None) -> tuple[NDArray[np.flo
                     if features is not None and index > features:
                         raise InputError(f"{path}: line {number}: index {index}, but the training file has {features} features")
                     before = index
+                    if index > largest:
+                        largest, at = index, number
                     rows.append(len(labels) - 1)
                     columns.append(index - 1)
                     values.append(value)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: byte {error.start} is not ASCII text; wanted LIBSVM lines, or a folder of .npy files"
-        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; give a file of LIBSVM text") from None
     if not labels:
         raise InputError(f"{path}: holds no sample; wanted lines `label index:value …`")
-    X = np.zeros((len(labels), features or max(columns, default=0) + 1), np.float32)
+    width = features or max(largest, 1)
+    needed, there = 4 * len(labels) * width, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise InputError(
+            f"{path}: line {at}: index {largest} makes {len(labels)} samples of {width} features, {needed / 2**30:,.0f} GiB, "
+            f"and this machine has {there / 2**30:,.0f} GiB; number the features from 1 without gaps"
+        )
+    X = np.zeros((len(labels), width), np.float32)
     X[rows, columns] = values
     return X, np.array(labels)
+
+
+def _ascii(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: line {number}: byte {error.start + 1} is not ASCII text; wanted LIBSVM lines, or a folder of .npy files"
+        ) from None
 
 
 def _label(word: str, path: Path, number: int) -> float:
     if ":" in word:
         raise InputError(f"{path}: line {number}: no label before {word!r}; wanted `label index:value …`")
     try:
-        return float(word)
+        label = float(word)
     except ValueError:
         hint = "; is it CSV? convert it to LIBSVM text or .npy" if "," in word else ""
         raise InputError(f"{path}: line {number}: label {word[:40]!r}, wanted a number{hint}") from None
+    if not label.is_integer():  # which what is not finite is neither
+        raise InputError(f"{path}: line {number}: label {word[:40]}; wanted whole numbers, one a class")
+    return label
 
 
 def _entry(word: str, path: Path, number: int) -> tuple[int, float]:
     index, colon, value = word.partition(":")
     try:
-        if not colon or not math.isfinite(float(value)):
+        if not colon or not abs(float(value)) <= _LARGEST:
             raise ValueError
         return int(index), float(value)
     except ValueError:
-        raise InputError(f"{path}: line {number}: {word[:40]!r}, wanted index:value with a finite value") from None
+        raise InputError(
+            f"{path}: line {number}: {word[:40]!r}, wanted index:value with a finite value, at most 3.4e38"
+        ) from None

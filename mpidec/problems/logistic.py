@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidec.errors import InputError
 from mpidec.options import Meta
 from mpidec.problems.base import Vector
 from mpidec.problems.classification import Classification, Classifier, Own, Public, rehearsing
@@ -117,7 +118,12 @@ class Logistic(Classification):
     def load(self, node: int, nodes: int, seed: int, public: Public) -> LogisticRegression:
         """Copy the node's own samples out of the map, and its part of the held-out ones."""
         data = self.data(public.key)
-        X = np.array(data.X[public.parts[node]], self._kept(data))
+        with np.errstate(over="ignore"):
+            X = np.array(data.X[public.parts[node]], self._kept(data))
+        if X.dtype.kind == "f" and not np.isfinite(X).all():
+            raise InputError(
+                f'problem: a feature is too large for dtype = "{self.dtype}"; take "float64", or scale the features'
+            )
         notes = self.notes(data, public)
         if public.optimum:
             notes |= {"minimum": public.optimum.value, "minimum_at_most_too_high_by": public.optimum.bound}

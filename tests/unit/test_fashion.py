@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from itertools import combinations
 from pathlib import Path
 
@@ -279,8 +280,18 @@ def test_truncated_images_say_how_many_bytes_there_are(folder, images, packed, p
     refused(folder, rf"{name}.*: {len(whole) - 100} bytes, {wanted}")
     if packed:  # the packed stream itself cut off
         path = folder / f"{name}.gz"
-        path.write_bytes(gzip.compress(whole)[:-500])
-        refused(folder, rf"{name}\.gz: truncated or damaged after \d+ bytes of the {len(whole)} that")
+        cut = gzip.compress(whole, compresslevel=0)[:-500]  # stored: a byte for a byte, after a header and before a trailer
+        path.write_bytes(cut)
+        there = len(zlib.decompressobj(31).decompress(cut))
+        assert 0 < len(whole) - there < 500
+        refused(folder, rf"{name}\.gz: truncated or damaged after {there} bytes of the {len(whole)} that")
+
+
+def test_a_header_that_promises_more_than_the_file_can_hold_is_refused_before_room_is_made(folder, images, packed):
+    whole = bytearray(idx_bytes(images["train"][0]))
+    whole[8:16] = np.array([2**20, 2**20], ">u4").tobytes()  # pixels
+    write(folder / "train-images-idx3-ubyte", bytes(whole), packed)
+    refused(folder, r"train-images.*: \d+ bytes, wanted the \d{15,} that its header promises \(\d+ x 1048576 x 1048576\)")
 
 
 def test_images_that_go_on_too_long_are_refused(folder, images, packed):

@@ -185,18 +185,26 @@ WRONG_LINES = {
     "CSV": ("1,2,3\n", "line 1: label '1,2,3', wanted a number; is it CSV"),
     "no value": ("1 1:2 3\n", "line 1: '3', wanted index:value"),
     "NaN": ("0 1:1\n1 1:nan\n", "line 2: '1:nan', wanted index:value with a finite value"),
+    "beyond float32": ("0 1:1\n1 1:-1e39\n", "line 2: '1:-1e39', wanted index:value with a finite value, at most 3.4e38"),
+    "a label that is NaN": ("0 1:1\nnan 1:1\n", "line 2: label nan; wanted whole numbers"),
+    "no text": ("0 1:1\n" * 3000 + "1 1:\xff\n", "line 3001: byte 5 is not ASCII text"),
+    "a huge index": (
+        "0 1:1\n1 1000000000000:1\n",
+        "line 2: index 1000000000000 makes 2 samples of 1000000000000 features, 7,451 GiB",
+    ),
+    "an index beyond NumPy": ("0 1:1\n1 99999999999999999999:1\n", "line 2: index 99999999999999999999 makes 2 samples"),
     "index 0": ("1 0:2\n", "line 1: index 0 after 0, wanted ascending ones from 1"),
     "descending": ("\n1 2:2 1:3\n", "line 2: index 1 after 2"),
     "empty": ("# nothing\n", "holds no sample"),
     "one class": ("1 1:2\n1 1:3\n", "all labels are 1; wanted at least two classes"),
-    "fractions": ("1 1:2\n1.5 1:3\n", "label 1.5 of sample 1, counted from 0; wanted whole numbers"),
+    "fractions": ("1 1:2\n1.5 1:3\n", "line 2: label 1.5; wanted whole numbers"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_LINES)
 def test_wrong_text_is_told_by_its_line(case, tmp_path):
     text, words = WRONG_LINES[case]
-    (tmp_path / "data.txt").write_text(text)
+    (tmp_path / "data.txt").write_text(text, encoding="latin-1")
     with pytest.raises(InputError) as told:
         SOURCES["files"](path=str(tmp_path / "data.txt")).check(1)
     assert words in str(told.value)
@@ -238,6 +246,17 @@ def test_wrong_arrays_are_told(folder):
         with pytest.raises(InputError, match="truncated"):
             spec.check(1)
         (folder / name).write_bytes(before)
+    (folder / "X_test.npy").rename(folder / "X_other.npy")
+    with pytest.raises(InputError, match=r"y_test\.npy: there is no X_test\.npy beside it"):
+        spec.check(1)
+    np.save(folder / "X.npy", np.where(np.arange(61)[:, None] == 9, 1e300, X))
+    (folder / "y_test.npy").unlink()
+    large = dataclasses.replace(spec, dtype="float32", find_minimum=False)
+    public = large.public(0, 2)
+    owner = int(9 in public.parts[1])
+    assert large.load(1 - owner, 2, 0, public).X.dtype == np.float32
+    with pytest.raises(InputError, match='a feature is too large for dtype = "float32"'):
+        large.load(owner, 2, 0, public)
     (folder / "y.npy").unlink()
     with pytest.raises(InputError, match=r"y\.npy: cannot be read"):
         spec.check(1)
