@@ -1,9 +1,11 @@
 """Memory of each rank as the network grows, with the same data a rank: nothing may grow with all data or all pairs.
 
     python hpc/bench/memory.py --ranks 8 16 32 64 --out memory
+    python hpc/bench/memory.py --problem logistic --ranks 64      # Fashion-MNIST dealt out; or --problem lenet
 
-Each rank lays the graph, makes its tasks and takes some steps of Dif-AltGDmin on an Erdos-Renyi graph, then reads its own
-proportional and unshared memory (smaps_rollup); shown are rank 0, the largest other rank, and the data of a rank, in MB.
+Each rank lays an Erdos-Renyi graph, makes its tasks and takes some steps of Dif-AltGDmin, or gets its share of Fashion-MNIST
+and takes some of D-SGD, then reads its own proportional and unshared memory (smaps_rollup); shown are rank 0, the largest other
+rank, the data of a rank, and all ranks together (proportional), in MB.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,38 +33,48 @@ def memory() -> tuple[float, float]:
     return 1024 * kilobytes["Pss"], 1024 * (kilobytes["Private_Clean"] + kilobytes["Private_Dirty"])
 
 
-def measure() -> None:
+def measure(name: str) -> None:
     """One rank; rank 0 prints a line of numbers."""
     import mpidec
     from mpidec.graph.mixing import MIXINGS
     from mpidec.graph.topology import ErdosRenyi
-    from mpidec.problems.synthetic import Synthetic
+    from mpidec.problems import PROBLEMS
 
     with mpidec.World() as world:
         L = world.size
         graph = mpidec.lay_graph(world, ErdosRenyi(p=0.3), MIXINGS["metropolis"], seed=0)
-        problem = mpidec.load_problem(world, Synthetic(d=500, tasks=TASKS * L, rank=4, samples=100), seed=0)
-        mpidec.run(world, graph, problem, mpidec.DifAltGDmin(rounds=5), iterations=5)
+        algorithm: Any = mpidec.DSGD(step_size=0.01)
+        if name == "tasks":
+            spec: Any = PROBLEMS["multitask_regression"]["synthetic"](d=500, tasks=TASKS * L, rank=4, samples=100)
+            algorithm = mpidec.DifAltGDmin(rounds=5)
+        elif name == "logistic":
+            spec = PROBLEMS["logistic"]["fashion"](batch=32, find_minimum=False)
+        else:
+            spec = PROBLEMS["lenet"]["fashion"](batch=32)
+        problem: Any = mpidec.load_problem(world, spec, seed=0)
+        mpidec.run(world, graph, problem, algorithm, iterations=5)
         world.barrier()
         own = memory()
         most = [world.maximum(value if world.rank else 0.0) for value in own]
+        total = world.total(own[0])
         if world.rank == 0:
-            print("measured", L, *own, *(float(value) for value in most), problem.nbytes, flush=True)
+            print("measured", L, *own, *(float(value) for value in most), problem.nbytes, float(total), flush=True)
 
 
 def main() -> int:
     """Start worlds of several sizes, or measure as a rank."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problem", choices=["tasks", "logistic", "lenet"], default="tasks")
     parser.add_argument("--ranks", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--out", type=Path, default=Path("memory"), help="of FILE.png")
     arguments = parser.parse_args()
     if launcher.promised() is not None:
-        measure()
+        measure(arguments.problem)
         return 0
     rows = []
     for ranks in arguments.ranks:
         found = launcher.find_launcher(launcher.family(launcher.library_version()))
-        command = launcher.command(found, ranks, [sys.executable, __file__])
+        command = launcher.command(found, ranks, [sys.executable, __file__, "--problem", arguments.problem])
         done = subprocess.run(command, env=launcher.environment(found, ranks), stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             return done.returncode
@@ -69,7 +82,7 @@ def main() -> int:
         rows.append([float(word) for word in line.split()[1:]])
     machine = described()
     print(machine)
-    names = ("ranks", "rank 0, PSS", "private", "largest other, PSS", "private", "its data")
+    names = ("ranks", "rank 0, PSS", "private", "largest other, PSS", "private", "its data", "all, PSS")
     table(names, [[f"{row[0]:.0f}", *(f"{value / 1e6:.1f}" for value in row[1:])] for row in rows])
     lines = {"rank 0": [row[1] / 1e6 for row in rows], "largest other": [row[3] / 1e6 for row in rows]}
     lines["its data"] = [row[5] / 1e6 for row in rows]
