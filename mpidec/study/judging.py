@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from mpidec.intervals import FEWEST_SEEDS, Estimate, estimate
 from mpidec.metrics import METRICS
 from mpidec.study.file import Law, Point, Study
 from mpidec.study.tuning import Tuned
+
+_NAMED = 9
+"""Points that a sentence names one by one; of more it tells how many."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +97,32 @@ def summary(study: Study, found: Sequence[Result]) -> list[str]:
     by = {(result.point.name, result.method): result for result in found}
     told = []
     for rival in rivals:
-        places: dict[str, list[str]] = {"ahead": [], "behind": [], "level": []}
+        places: dict[str, dict[str, float]] = {"ahead": {}, "behind": {}, "level": {}}
         for point in study.points:
             one, other = by[point.name, subject], by[point.name, rival]
-            ratio = factor(other, one).mean
-            size = "" if math.isnan(ratio) else f" (by a factor {math.exp(abs(ratio)):.3g})"
-            where = standing(study, one, other)
-            places[where].append(point.name + ("" if where == "level" else size))
-        words = [f"{word} at {'; '.join(names)}" for word, names in places.items() if names]
+            places[standing(study, one, other)][point.name] = math.exp(abs(factor(other, one).mean))
+        words = [_placed(word, own, len(study.points)) for word, own in places.items() if own]
         told.append(f"{subject} against {rival}: {', '.join(words)}.")
     if study.file.seeds < FEWEST_SEEDS:
         told.append(f"Of {study.file.seeds} seeds there is no interval: ahead and behind are by the means alone.")
-    if ends := [f"{r.method} at {r.point.name} ({r.step_size:g})" for r in found if r.at_end]:
-        told.append(f"The best step size is an end of the grid for {', '.join(ends)}: a better one may lie beyond.")
+    ends = [r for r in found if r.at_end]
+    names = [f"{r.method} at {r.point.name} ({r.step_size:g})" for r in ends]
+    if len(ends) > _NAMED:
+        counts = Counter((r.method, r.step_size) for r in ends)
+        names = [f"{method} at {count} of {len(study.points)} points ({step:g})" for (method, step), count in counts.items()]
+    if ends:
+        told.append(f"The best step size is an end of the grid for {', '.join(names)}: a better one may lie beyond.")
     return told
+
+
+def _placed(word: str, factors: Mapping[str, float], of: int) -> str:
+    """Where a method is ahead, behind or level, by the points with the factor, or by their number and the factors' range."""
+    known = [size for size in factors.values() if not math.isnan(size)] if word != "level" else []
+    if len(factors) > _NAMED:
+        span = f" (by factors of {min(known):.3g} to {max(known):.3g})" if known else ""
+        return f"{word} at {len(factors)} of {of} points{span}"
+    sized = {name: f" (by a factor {size:.3g})" if size in known else "" for name, size in factors.items()}
+    return f"{word} at {'; '.join(name + size for name, size in sized.items())}"
 
 
 def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> list[Verdict]:

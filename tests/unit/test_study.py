@@ -161,6 +161,21 @@ def test_a_law_holds_where_the_factor_over_the_axis_says_so(values, holds, tmp_p
     assert verdict.measured == f"factor {values[1] / values[0]:.3g}"
 
 
+def test_of_many_points_the_summary_tells_how_many(tmp_path):
+    study = study_of(tmp_path, vary=[{"ranks": list(range(2, 14))}])
+    found = []
+    for i, point in enumerate(study.points):  # ahead at 10 of 12, by 2 to 11, behind at 2, by 4
+        ratio = 2.0 + i if i < 10 else 0.25
+        for method, value in (("dat_sgd", 1.0), ("plain", ratio)):
+            found.append(Result(point, method, 1.0, method == "plain", dict.fromkeys(range(3), value), 1, 1, 1, {}))
+    first, second = summary(study, found)
+    assert first == (
+        "dat_sgd against plain: ahead at 10 of 12 points (by factors of 2 to 11), "
+        "behind at ranks-12 (by a factor 4); ranks-13 (by a factor 4)."
+    )
+    assert second.startswith("The best step size is an end of the grid for plain at 12 of 12 points (1): a better")
+
+
 def test_a_law_that_a_diverging_seed_speaks_against_does_not_hold(tmp_path):
     study = study_of(tmp_path, law=[{"method": "dat_sgd", "along": "ranks", "error": "falls"}])
     ends = [dict.fromkeys(range(5), 1.0), {0: 0.5, 1: 0.5, 2: 0.5, 3: 0.5, 4: math.inf}]
