@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,37 +12,45 @@ from matplotlib.figure import Figure
 from mpidec.html.parts import Cell, Picture, Table, many
 from mpidec.html.svg import svg
 from mpidec.metrics import METRICS
-from mpidec.plots import style
+from mpidec.plots import add_legend, style
 from mpidec.study.file import Study
 from mpidec.study.judging import Result
 from mpidec.study.targets import COSTS, Reached
 from mpidec.study.tuning import Tuned
 
 _COLUMNS, _PANELS = 3, 12
+_TICKS = 8  # that have room for their numbers
 _COSTS = {"rounds": "exchanges", "bytes_max": "bytes of the busiest node", "seconds": "seconds"}
 
 
 def errors(study: Study, found: Sequence[Result]) -> Picture:
-    """The metric of each method along the first axis of numbers, a panel for each choice of the others."""
+    """The metric of each method along the first axis of numbers, a panel for each choice of the others; without such an axis
+    the methods stand side by side.
+    """
     along = next((key for key in study.keys if _numbers(study, key)), None)
     panels: dict[str, list[Result]] = {}
     for result in found:
         around = ", ".join(f"{key} {value}" for key, value in study.around(result.point, along).items())
         panels.setdefault(around, []).append(result)
     figure, places = _panels(len(panels))
+    ticks = sorted({float(point.varied[along]) for point in study.points}) if along else []
     for place, (title, own) in zip(places, panels.items(), strict=False):
+        handles = []
         for i, method in enumerate(study.methods):
             points = [r for r in own if r.method == method and math.isfinite(r.estimate.mean)]
-            x = [float(r.point.varied[along]) if along else 0.0 for r in points]
+            x = [float(r.point.varied[along]) if along else float(i) for r in points]
             y = [r.estimate.mean for r in points]
             halves = [r.estimate.high - r.estimate.mean for r in points]
             bars = None if any(map(math.isnan, halves)) else halves
-            place.errorbar(x, y, yerr=bars, label=method, capsize=3, **style(i))
-        _scales(place, study, along is not None and all(float(p.varied[along]) > 0 for p in study.points))
-        place.set_title(title, fontsize="medium", parse_math=False)
+            handles.append(place.errorbar(x, y, yerr=bars, capsize=3, markersize=4, **style(i)))
+        _scales(place, study, bool(ticks) and ticks[0] > 0)
+        if len(ticks) <= _TICKS:
+            place.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize="small")
+            place.set_xticks([], minor=True)
+        place.set_title(textwrap.fill(title, 28), fontsize="small", parse_math=False)
         place.set_xlabel(along or "")
     places[0].set_ylabel(study.file.metric)
-    places[0].legend(fontsize="small")
+    add_legend(figure, handles, study.methods, loc="outside lower center", ncols=4)
     heading = f"{study.file.metric} after the last step, step sizes tuned"
     cells: list[list[Cell]] = [
         [f"{r.point.name}: {r.method}", r.step_size, r.estimate.mean, r.estimate.low, r.estimate.high, r.bytes_max]
@@ -59,24 +68,26 @@ def sensitivity(study: Study, tuned: Mapping[str, Tuned]) -> Picture:
     figure, places = _panels(len(names))
     last = study.file.tune.heats - 1
     for place, name in zip(places, names, strict=False):
+        handles = []
         for i, method in enumerate(study.methods):
             for heat in range(last + 1):
                 own = [t for t in tuned[name].trials if (t.method, t.heat) == (method, heat) and math.isfinite(t.value)]
                 own.sort(key=lambda t: t.step_size)
                 halves = [t.estimate.high - t.value for t in own]
-                place.errorbar(
+                drawn = place.errorbar(
                     [t.step_size for t in own],
                     [t.value for t in own],
                     yerr=None if any(map(math.isnan, halves)) else halves,
                     **style(i) | ({} if heat == last else {"markerfacecolor": "white"}),
                     linewidth=0.8,
-                    label=method if heat == last else None,
+                    markersize=4,
                 )
+            handles.append(drawn)
         _scales(place, study, True)
-        place.set_title(name, fontsize="medium", parse_math=False)
+        place.set_title(textwrap.fill(name, 28), fontsize="small", parse_math=False)
         place.set_xlabel("step size")
     places[0].set_ylabel(study.file.metric)
-    places[0].legend(fontsize="small")
+    add_legend(figure, handles, study.methods, loc="outside lower center", ncols=4)
     heading = "What the step sizes came to while they were tuned"
     cells: list[list[Cell]] = []
     for name, chosen in tuned.items():

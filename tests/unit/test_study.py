@@ -497,7 +497,9 @@ def test_what_advances_with_the_ranks_is_no_choice_of_its_own(tmp_path, monkeypa
     monkeypatch.setattr(pictures, "svg", lambda figure, *_: drawn.append(figure) or "<svg/>")
     pictures.errors(study, found)
     panels = [place for place in drawn[0].axes if place.lines]
-    assert [place.get_title() for place in panels] == [f"graph.mixing {name}, samples 80" for name in axes[0]["graph.mixing"]]
+    assert [" ".join(place.get_title().split()) for place in panels] == [
+        f"graph.mixing {name}, samples 80" for name in axes[0]["graph.mixing"]
+    ]
     lines = [next(line for line in place.lines if len(line.get_xdata())) for place in panels]  # of the method that has results
     assert [line.get_xydata().tolist() for line in lines] == [[[2, 3], [4, 2], [8, 1]]] * 2
 
