@@ -22,6 +22,9 @@ T = TypeVar("T")
 Ending = Literal["finished", "target", "diverged", "stopped"]
 Row = dict[str, float]
 
+RUNAWAY = 1e12
+"""An error this many times that of the start, or 1 where that was less, has run away (choice: none was seen to come back)."""
+
 
 class Counters(Protocol):
     """The MPI library's own counts of what this rank sent, one entry a rank of the world."""
@@ -103,8 +106,8 @@ class Keeping(Protocol):
 class Outcome(NamedTuple):
     """How a run ended: the last state, the steps taken, why it stopped, and what was observed.
 
-    `bad_step` is the first step at which some node's estimate, or a metric, was seen not to be finite, or None. A run that was
-    `stopped` can go on.
+    `bad_step` is the first step at which some node's estimate, or a metric, was seen not to be finite, or an error to have run
+    away, or None. A run that was `stopped` can go on.
     """
 
     state: Any
@@ -118,7 +121,8 @@ class Observer:
     """Looks at the estimates every `every` steps: costs so far, then the metrics. Collective.
 
     `on_row` is called on rank 0 with each row; an OSError from it ends the run on all ranks with RunError.
-    Stops the run once every metric in `target` is reached, or when an estimate, or a metric of it, is not finite.
+    Stops the run once every metric in `target` is reached, or when an estimate, or a metric of it, is not finite, or an error
+    has run away (`RUNAWAY`).
     """
 
     def __init__(
@@ -135,11 +139,12 @@ class Observer:
         self.every = every
         self._metrics = list(dict.fromkeys([*metrics, *(target or {})]))
         self._target = dict(target or {})
+        self._errors = [name for name in self._metrics if METRICS[name].boundless]
         self._on_row = on_row
         self.rows: list[Row] = []
 
     def __call__(
-        self, step: int, problem: Any, estimate: Array, iterate: Array, bad_step: int | None
+        self, step: int, problem: Any, x0: Array, estimate: Array, iterate: Array, bad_step: int | None
     ) -> tuple[Ending | None, int | None]:
         """Observe; return why the run must stop (None: it goes on) and the first bad step of any node."""
         costs, first_bad = self._costs(bad_step)
@@ -148,8 +153,8 @@ class Observer:
             metric = METRICS[name]
             row[name] = metric.value(self.world, problem, iterate if metric.of_iterate else estimate)
         self.rows.append(row)
-        overflown = self._hand_over(row)
-        if np.isfinite(first_bad) or overflown:
+        overflown, suspicious = self._hand_over(row)
+        if np.isfinite(first_bad) or overflown or (suspicious and self._ran_away(row, problem, x0)):
             return "diverged", int(min(first_bad, step))
         reached = [METRICS[name].reached(row[name], value) for name, value in self._target.items()]
         return ("target" if reached and all(reached) else None), None
@@ -170,19 +175,29 @@ class Observer:
             counts |= {"library_bytes_max": top[7], "library_bytes_total": sums[1]}
         return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}, -bad
 
-    def _hand_over(self, row: Row) -> bool:
-        """Give the row to whoever records it; whether a metric in it is not finite, the same on all ranks."""
+    def _hand_over(self, row: Row) -> tuple[bool, bool]:
+        """Give the row to whoever records it; whether a metric in it is not finite, and whether an error is suspiciously large.
+
+        Both are the same on all ranks.
+        """
         failure, overflown = "", not all(math.isfinite(row[name]) for name in self._metrics)
+        suspicious = any(row[name] > RUNAWAY for name in self._errors)
         if self._on_row is not None:
             try:
                 self._on_row(row)
             except OSError as error:
                 failure = f"cannot write the results: {error}"
         # a reduction lets all go at once, as a barrier: what some need to leave is no waiting in the next exchange
-        failed, anywhere = self.world.maximum(np.array([bool(failure), overflown], np.float64))
-        if failed:
+        found = self.world.maximum(np.array([bool(failure), overflown, suspicious], np.float64))
+        if found[0]:
             raise RunError(self.world.share(failure))
-        return bool(anywhere)
+        return bool(found[1]), bool(found[2])
+
+    def _ran_away(self, row: Row, problem: Any, x0: Array) -> bool:
+        """Whether an error has grown out of all proportion to that of x0, which is looked at now: a run that resumed has no
+        first row. Collective."""
+        grown = [row[name] > RUNAWAY * max(1.0, METRICS[name].value(self.world, problem, x0)) for name in self._errors]
+        return bool(self.world.maximum(float(any(grown))))
 
 
 def run_loop(
@@ -198,8 +213,8 @@ def run_loop(
     """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from `start`, which was observed.
 
     Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
-    observed. A node's estimate that is not finite stops the run at the next observation, and so does a metric. Raises RunError
-    where results cannot be written.
+    observed. A node's estimate that is not finite stops the run at the next observation, and so does a metric, or an error that
+    has run away. Raises RunError where results cannot be written.
     """
     meter = observer.meter
     first_bad: int | None = None
@@ -210,7 +225,7 @@ def run_loop(
         meter.pause()
         ending: Ending | None = None
         if observe:
-            ending, first_bad = observer(k, problem, algorithm.estimate(state), algorithm.iterate(state), bad_step)
+            ending, first_bad = observer(k, problem, x0, algorithm.estimate(state), algorithm.iterate(state), bad_step)
         if ending is None and k < steps:
             if keeper is not None and keeper.due(k) and keeper.visit(Start(state, k, bad_step)):
                 return "stopped"

@@ -47,6 +47,8 @@ class Metric:
     higher_is_better: bool = False
     of_iterate: bool = False
     """Whether it looks at `Algorithm.iterate`, not at the estimate."""
+    boundless: bool = False
+    """Whether it grows without bound as the estimates do."""
     costly: Callable[[Any], bool] = lambda problem: False
     """Whether it costs so much on the problem that it is recorded only where it is named."""
 
@@ -169,17 +171,27 @@ METRICS: dict[str, Metric] = {
     ),
     "loss": Metric("sum of all nodes' losses, each at its own estimate", _loss, lambda p: not isinstance(p, Smooth)),
     "objective": Metric(
-        "f at the mean of the nodes' estimates", _objective, lambda p: isinstance(p, Smooth) and p.minimum is None
+        "f at the mean of the nodes' estimates",
+        _objective,
+        lambda p: isinstance(p, Smooth) and p.minimum is None,
+        boundless=True,
     ),
-    "suboptimality": Metric("f - min f at the mean of the nodes' estimates", _suboptimality, _has_minimum),
+    "suboptimality": Metric("f - min f at the mean of the nodes' estimates", _suboptimality, _has_minimum, boundless=True),
     "suboptimality_local": Metric(
-        "mean over nodes of f - min f, each at its own estimate", _suboptimality_local, _has_minimum, costly=_passes
+        "mean over nodes of f - min f, each at its own estimate",
+        _suboptimality_local,
+        _has_minimum,
+        boundless=True,
+        costly=_passes,
     ),
-    "suboptimality_worst": Metric("f - min f at the worst node's estimate", _suboptimality_worst, _has_minimum, costly=_passes),
+    "suboptimality_worst": Metric(
+        "f - min f at the worst node's estimate", _suboptimality_worst, _has_minimum, boundless=True, costly=_passes
+    ),
     "distance_to_optimum": Metric(
         "distance from the mean of the nodes' estimates to the optimum",
         _distance_to_optimum,
         lambda p: isinstance(p, Smooth) and p.optimum is not None,
+        boundless=True,
     ),
     "test_accuracy": Metric(
         "held-out accuracy of the mean of the nodes' estimates",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mpidec.algorithms import Algorithm
-from mpidec.engine import Meter, Outcome
+from mpidec.engine import RUNAWAY, Meter, Outcome
 from mpidec.errors import RunError
 from mpidec.ledger import LedgerRow
 from mpidec.mpi.world import World
@@ -108,7 +109,10 @@ def _divergence(label: str, algorithm: Algorithm, outcome: Outcome) -> str:
             "the labels are all zero, or give step_size"
         )
     size = "" if step_size is None else f" (it was {float(step_size):.3g})"
+    # the last row is of the step at which it was seen
+    finite = all(math.isfinite(value) for value in outcome.rows[-1].values())
+    what = f"its error had grown more than {RUNAWAY:g} times" if finite else "an estimate or its error became non-finite"
     return (
-        f"method {label!r}: an estimate or its error became non-finite at step {outcome.bad_step}; the step size is the "
+        f"method {label!r}: {what} at step {outcome.bad_step}; the step size is the "
         f"first suspect{size}: try a smaller one. What was computed until then is kept"
     )

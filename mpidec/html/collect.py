@@ -70,7 +70,7 @@ class Run:
                     f"{label} was cut off after iteration {self.trace[label][-1]['step']:,.0f}; its ledger is not there"
                 )
             elif how.ending == "diverged":
-                told.append(f"{label} diverged: an estimate or its error became non-finite at iteration {how.bad_step:,}")
+                told.append(f"{label} diverged: an estimate or its error was beyond all bounds at iteration {how.bad_step:,}")
         return told
 
 

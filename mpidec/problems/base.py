@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,6 +184,9 @@ class ProblemSpec(ABC):
 
     The first line of a subclass's docstring is its help text.
     """
+
+    imported_nbytes: ClassVar[int] = 0
+    """Bytes at most that each rank needs for the libraries that this problem alone imports."""
 
     def check(self, nodes: int) -> None:
         """Look at settings and file headers only; raises InputError for what cannot run on `nodes` nodes."""

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, final
+from typing import Annotated, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,8 @@ class LeNet(Classifier):
 @dataclass(frozen=True, kw_only=True)
 class FashionLeNet(Classification):
     """LeNet-5 on Fashion-MNIST: 60,000 images of ten classes, judged on 10,000 others; d = 61,706, in float32."""
+
+    imported_nbytes: ClassVar[int] = 150_000_000
 
     l2: Annotated[float, Meta(ge=0, description="l2/2 ||x||^2 is added to the loss")] = 0.0
     path: Annotated[str, Meta(description="folder of the four IDX files, plain or .gz")] = FOLDER

@@ -51,7 +51,9 @@ class Calibration:
 def node_nbytes(experiment: Experiment, nodes: int) -> int | None:
     """Bytes that the fullest of `nodes` hosts needs at most; None where the problem does not tell its size."""
     share = experiment.problem.share_nbytes(experiment.ranks)
-    return None if share is None else math.ceil(experiment.ranks / nodes) * int(share + _RANK_NBYTES)
+    if share is None:
+        return None
+    return math.ceil(experiment.ranks / nodes) * int(share + experiment.problem.imported_nbytes + _RANK_NBYTES)
 
 
 def seconds(experiment: Experiment, calibration: Calibration) -> float:

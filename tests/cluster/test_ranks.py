@@ -72,8 +72,8 @@ def test_the_system_s_open_mpi_runs_too(cluster, alone, tmp_path):
     """Debian's, older than the wheel's and without persistent collectives, in place of the one beside this Python."""
     if not SYSTEM.exists():
         pytest.skip(f"no {SYSTEM} here: apt-get install libopenmpi3")
-    # Its shared memory is named after the host's name and the rank's number there, which these nodes have in common; and where it
-    # may choose, it takes libfabric, whose sockets fail on some machines ("Failed to del fd from progress", libfabric 1.17).
+    # Its shared memory is named after the host's name and the rank's number there, which these nodes have in common; and where
+    # it may choose, it takes libfabric, whose sockets fail on some machines ("Failed to del fd from progress", libfabric 1.17).
     environment = {"MPI4PY_LIBMPI": str(SYSTEM), "MPI4PY_MPIABI": "openmpi", "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,tcp"}
     arguments = ("--nodes=3", "--ntasks=6", SCRIPTS / "run.sbatch", alone[1], "--out=run")
     cluster.wait(cluster.submit(*arguments, cwd=tmp_path, **environment))

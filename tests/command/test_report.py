@@ -242,7 +242,7 @@ def test_an_interrupted_and_a_diverged_run_are_shown_with_a_word_of_warning(run)
         writer.writerows(kept)
     text = " ".join("".join(Page(render(collect([run]))).text).split())
     assert "run: it was interrupted." in text
-    assert f"{LABEL} diverged: an estimate or its error became non-finite at iteration 17." in text
+    assert f"{LABEL} diverged: an estimate or its error was beyond all bounds at iteration 17." in text
     assert "altgdmin_fusion was cut off after iteration 20; its ledger is not there." in text
     assert "altgdmin_allreduce has no observation: it did not begin." in text
     changed(run, status=about["status"], methods=about["methods"])

@@ -88,6 +88,7 @@ def test_a_run_tells_its_figures_and_a_diverging_step_is_stopped_with_its_trace(
         {"algorithm": "dat_sgd", "step_size": 0.05},
         {"algorithm": "local_sgd", "step_size": 0.2, "period": 3},
         {"algorithm": "d_sgd", "step_size": 1e200, "label": "too far"},
+        {"algorithm": "gradient_tracking", "step_size": 1e3, "label": "far"},
         {"algorithm": "anytime_minibatch_sgd", "step_size": 0.05},
     ]
     names = ["suboptimality", "suboptimality_local", "suboptimality_worst", "distance_to_optimum", "consensus_distance"]
@@ -96,10 +97,15 @@ def test_a_run_tells_its_figures_and_a_diverging_step_is_stopped_with_its_trace(
     done = mpidec("run", path, "--out", "out", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "'too far'" in done.stderr and "step size is the first suspect (it was 1e+200)" in done.stderr
+    assert "'far': its error had grown more than 1e+12 times at step" in done.stderr and "(it was 1e+03)" in done.stderr
     assert "samples left over: 2" in done.stdout
     about = json.loads((tmp_path / "out/run.json").read_text())
     assert about["problem"]["samples_a_node"] == 7
     assert about["methods"]["too far"]["ending"] == "diverged" and about["methods"]["too far"]["bad_step"] <= 5
+    far = [row for row in rows(tmp_path / "out/trace.csv") if row["method"] == "far"]
+    assert about["methods"]["far"]["steps"] == about["methods"]["far"]["bad_step"] == int(far[-1]["step"]) < 40
+    before, after = (float(row["suboptimality"]) for row in far[-2:])
+    assert before < 1e12 < after < np.inf
     trace = rows(tmp_path / "out/trace.csv")
     last = {row["method"]: row for row in trace}
     start = next(row for row in trace if row["method"] == "dat_sgd")

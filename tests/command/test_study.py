@@ -140,7 +140,7 @@ def test_the_short_forms_of_the_committed_studies(name, tmp_path):
         assert len(table) == len({row["method"] for row in table}) == 11
         error = {row["method"]: float(row["suboptimality_local"]) for row in table}
         # on the complete graph of lazy weights the mean is all that moves: with exact averages it is the same method
-        assert error["anytime_minibatch_sgd"] == pytest.approx(error["dat_sgd"], rel=0.5)
+        assert error["anytime_minibatch_sgd"] == pytest.approx(error["dat_sgd"], rel=0.1)
     if name == "heterogeneity":
         (verdict,) = json.loads((out / "study.json").read_text())["verdicts"]
         assert verdict["verdict"] == "holds", verdict

@@ -71,6 +71,32 @@ def test_a_metric_that_is_not_finite_stops_the_run_though_the_estimate_is(monkey
     assert (outcome.ending, outcome.bad_step) == ("diverged", 7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doubling(Halving):
+    """Doubles x, and stays finite for a thousand steps."""
+
+    def step(self, net, problem, state, k):
+        return State(state.x * 2)
+
+
+@pytest.mark.parametrize(
+    ("x0", "start", "stops"),
+    [
+        (1.0, None, 40),  # 2^39 < 10^12 < 2^40
+        (100.0, None, 40),
+        (1e-6, None, 60),  # what is below 1 at the start is held against 1
+        (1.0, 3.0, 39),  # resumed at 3 at step 0: its start was x0
+        (1e30, 1e13, None),
+    ],
+)
+def test_an_error_that_runs_away_stops_the_run_before_it_overflows(x0, start, stops):
+    observer = Observer(Alone(), Meter(Ledger(), Clock()), ["objective", "consensus_distance"], 1)
+    since = None if start is None else Start(State(np.array([start])), 0)
+    outcome = run_loop(Doubling(), None, Problem(), observer, 80, np.array([x0]), start=since)
+    assert (outcome.ending, outcome.bad_step) == (("finished", None) if stops is None else ("diverged", stops))
+    assert outcome.steps == outcome.rows[-1]["step"] == (stops or 80)
+
+
 def test_the_clock_leaves_observation_out():
     outcome = solve(4, 1, on_row=lambda row: time.sleep(0.05))
     assert outcome.rows[-1]["seconds"] < 0.05

@@ -1,5 +1,6 @@
 """LeNet-5: its loss, gradients and predictions against the network written out in NumPy and float64."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -103,6 +104,28 @@ def test_what_is_not_finite_gives_the_like():
     x = np.full(shard.shape, np.nan, np.float32)
     assert np.isnan(shard.grad(x, 1)).any()
     assert not np.isfinite(shard.loss(x))
+
+
+_IMPORTING = """
+import sys
+from pathlib import Path
+import numpy
+def own():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_"))
+before = own()
+import torch
+print(own() - before)
+"""
+
+
+def test_memory_counts_what_a_rank_imports():
+    before = PROBLEMS["logistic"]["fashion"].imported_nbytes
+    most = PROBLEMS["lenet"]["fashion"].imported_nbytes
+    # pages of the library's file are shared by the ranks of a host; one process that is alone has them private, too
+    measured = int(subprocess.run([sys.executable, "-c", _IMPORTING], capture_output=True, text=True, check=True).stdout)
+    assert before == 0 < measured
+    assert most / 2 < measured < 1.5 * most
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
