@@ -23,7 +23,8 @@ Ending = Literal["finished", "target", "diverged", "stopped"]
 Row = dict[str, float]
 
 RUNAWAY = 1e12
-"""An error this many times that of the start, or 1 where that was less, has run away (choice: none was seen to come back)."""
+"""An error, or the largest entry of an estimate, this many times that of the start, or of 1 where that was less, has run away
+(choice: none was seen to come back)."""
 
 
 class Counters(Protocol):
@@ -106,8 +107,8 @@ class Keeping(Protocol):
 class Outcome(NamedTuple):
     """How a run ended: the last state, the steps taken, why it stopped, and what was observed.
 
-    `bad_step` is the first step at which some node's estimate, or a metric, was seen not to be finite, or an error to have run
-    away, or None. A run that was `stopped` can go on.
+    `bad_step` is the first step at which some node's estimate, or a metric, was seen not to be finite, or an estimate or its
+    error to have run away, or None. A run that was `stopped` can go on.
     """
 
     state: Any
@@ -121,8 +122,8 @@ class Observer:
     """Looks at the estimates every `every` steps: costs so far, then the metrics. Collective.
 
     `on_row` is called on rank 0 with each row; an OSError from it ends the run on all ranks with RunError.
-    Stops the run once every metric in `target` is reached, or when an estimate, or a metric of it, is not finite, or an error
-    has run away (`RUNAWAY`).
+    Stops the run once every metric in `target` is reached, or when an estimate, or a metric of it, is not finite, or an
+    estimate or its error has run away (`RUNAWAY`).
     """
 
     def __init__(
@@ -153,8 +154,8 @@ class Observer:
             metric = METRICS[name]
             row[name] = metric.value(self.world, problem, iterate if metric.of_iterate else estimate)
         self.rows.append(row)
-        overflown, suspicious = self._hand_over(row)
-        if np.isfinite(first_bad) or overflown or (suspicious and self._ran_away(row, problem, x0)):
+        lost, suspicious = self._hand_over(row, _far(estimate, x0))
+        if np.isfinite(first_bad) or lost or (suspicious and self._ran_away(row, problem, x0)):
             return "diverged", int(min(first_bad, step))
         reached = [METRICS[name].reached(row[name], value) for name, value in self._target.items()]
         return ("target" if reached and all(reached) else None), None
@@ -175,12 +176,12 @@ class Observer:
             counts |= {"library_bytes_max": top[7], "library_bytes_total": sums[1]}
         return row | {name: round(value) for name, value in counts.items()} | {"checkpoint_seconds": top[6]}, -bad
 
-    def _hand_over(self, row: Row) -> tuple[bool, bool]:
-        """Give the row to whoever records it; whether a metric in it is not finite, and whether an error is suspiciously large.
+    def _hand_over(self, row: Row, far: bool) -> tuple[bool, bool]:
+        """Give the row to whoever records it; whether it tells of divergence, and whether an error is suspiciously large.
 
-        Both are the same on all ranks.
+        It does where a metric is not finite, or an estimate is `far`. Both are the same on all ranks.
         """
-        failure, overflown = "", not all(math.isfinite(row[name]) for name in self._metrics)
+        failure, lost = "", far or not all(math.isfinite(row[name]) for name in self._metrics)
         suspicious = any(row[name] > RUNAWAY for name in self._errors)
         if self._on_row is not None:
             try:
@@ -188,7 +189,7 @@ class Observer:
             except OSError as error:
                 failure = f"cannot write the results: {error}"
         # a reduction lets all go at once, as a barrier: what some need to leave is no waiting in the next exchange
-        found = self.world.maximum(np.array([bool(failure), overflown, suspicious], np.float64))
+        found = self.world.maximum(np.array([bool(failure), lost, suspicious], np.float64))
         if found[0]:
             raise RunError(self.world.share(failure))
         return bool(found[1]), bool(found[2])
@@ -198,6 +199,12 @@ class Observer:
         first row. Collective."""
         grown = [row[name] > RUNAWAY * max(1.0, METRICS[name].value(self.world, problem, x0)) for name in self._errors]
         return bool(self.world.maximum(float(any(grown))))
+
+
+def _far(estimate: Array, x0: Array) -> bool:
+    """Whether this node's estimate has run away: told even where all metrics recorded are bounded, as an accuracy is."""
+    largest, first = (float(np.max(np.abs(x), initial=0.0)) for x in (estimate, x0))
+    return largest > RUNAWAY * max(1.0, first)
 
 
 def run_loop(
@@ -213,8 +220,8 @@ def run_loop(
     """Run `algorithm` for at most `steps` steps, from its initialization at `x0`, or from `start`, which was observed.
 
     Collective over the nodes of `network`. The state before the first step, every `observer.every`-th and the last are
-    observed. A node's estimate that is not finite stops the run at the next observation, and so does a metric, or an error that
-    has run away. Raises RunError where results cannot be written.
+    observed. A node's estimate that is not finite stops the run at the next observation, and so does a metric, or an estimate
+    or an error that has run away. Raises RunError where results cannot be written.
     """
     meter = observer.meter
     first_bad: int | None = None

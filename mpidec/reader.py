@@ -32,7 +32,7 @@ _AGAIN = "the run was cut off or the file was not copied whole: copy it again, o
 
 @dataclass(frozen=True)
 class Ending:
-    """How a method ended: its steps, the first at which an estimate was not finite, and counted bytes between hosts."""
+    """How a method ended: its steps, the first at which it was seen to diverge, and counted bytes between hosts."""
 
     ending: str
     steps: int

@@ -111,7 +111,11 @@ def _divergence(label: str, algorithm: Algorithm, outcome: Outcome) -> str:
     size = "" if step_size is None else f" (it was {float(step_size):.3g})"
     # the last row is of the step at which it was seen
     finite = all(math.isfinite(value) for value in outcome.rows[-1].values())
-    what = f"its error had grown more than {RUNAWAY:g} times" if finite else "an estimate or its error became non-finite"
+    what = (
+        f"its estimate or error had grown more than {RUNAWAY:g} times"
+        if finite
+        else "an estimate or its error became non-finite"
+    )
     return (
         f"method {label!r}: {what} at step {outcome.bad_step}; the step size is the "
         f"first suspect{size}: try a smaller one. What was computed until then is kept"

@@ -54,9 +54,13 @@ def keep(folder: Path, key: str, names: Sequence[str], make: Callable[[], Arrays
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in paths.items():
             with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{path.name}.", suffix=".partial", delete=False) as file:
-                np.save(file, made[name])
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
+                try:
+                    np.save(file, made[name])
+                    os.chmod(file.name, 0o644)
+                    os.replace(file.name, path)
+                except BaseException:  # a disk that is full is not to stay so
+                    os.unlink(file.name)
+                    raise
     except OSError:
         return made
     return {name: array if (array := _mapped(path)) is not None else made[name] for name, path in paths.items()}

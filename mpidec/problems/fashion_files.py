@@ -14,6 +14,9 @@ CLASSES = 10
 FOLDER = "/usr/share/datasets/fashion-mnist"
 """Where the Debian package dataset-fashion-mnist puts them."""
 
+LABELS_FROM = 8
+"""Where the labels of an IDX file begin, in bytes: after two words of four."""
+
 Bytes = NDArray[np.uint8]
 
 
@@ -30,7 +33,11 @@ def labels_of(file: Idx, public: int) -> Bytes:
     """All labels. Raises InputError unless each class is there, beyond the first `public` ones, and no other."""
     labels = file.all()
     if labels.max() >= CLASSES:
-        raise InputError(f"{file.path}: label {labels.max()}, wanted 0 to {CLASSES - 1}")
+        first = int(np.argmax(labels >= CLASSES))
+        raise InputError(
+            f"{file.path}: label {labels[first]} of image {first}, counted from 0, at byte {LABELS_FROM + first} of the "
+            f"uncompressed file; wanted 0 to {CLASSES - 1}"
+        )
     missing = sorted(set(range(CLASSES)) - set(labels[public:].tolist()))
     if missing:
         beyond = f" after the first {public}, which are public" if public else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,23 +68,32 @@ def fashion_mnist(path: str, key: str | None) -> Labeled:
     return _labeled(arrays, CLASSES, 1 / 255, key, home)
 
 
-def digits() -> Labeled:
-    """The 1,797 images of 8 x 8 pixels that come with scikit-learn. Raises InputError where it is not installed."""
+def digits(key: str | None) -> Labeled:
+    """The 1,797 images of 8 x 8 pixels that come with scikit-learn. With `key`, the checksum is taken for granted.
+
+    Raises InputError where it is not installed.
+    """
 
     def make() -> Arrays:
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError:
-            raise InputError(
-                'source "digits" is part of scikit-learn, which is not installed: install the extra mpidec[digits]'
-            ) from None
+        from sklearn.datasets import load_digits
+
         X, y = load_digits(return_X_y=True)
         X, y, split = X.astype(np.uint8), y.astype(np.int64), len(X) - DIGITS_HELD_OUT
         return dict(zip(_NAMES, (X[:split], y[:split], X[split:], y[split:]), strict=True))
 
+    if key is None:
+        package = find_spec("sklearn")  # its import takes a second
+        if package is None or package.origin is None:
+            raise InputError(
+                'source "digits" is part of scikit-learn, which is not installed: install the extra mpidec[digits]'
+            )
+        try:
+            key = "digits-" + checksum([Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"])
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be read: {error.strerror}; install scikit-learn again") from None
     home = cache_folder(None)
-    arrays = keep(home, "digits", _NAMES, make)
-    return _labeled(arrays, CLASSES, 1 / 16, "digits", home)
+    arrays = keep(home, key, _NAMES, make)
+    return _labeled(arrays, CLASSES, 1 / 16, key, home)
 
 
 def sample_files(path: str, key: str | None) -> Labeled:
@@ -105,9 +115,10 @@ def sample_files(path: str, key: str | None) -> Labeled:
         raise InputError(f"{place / 'y_test.npy'}: there is no X_test.npy beside it; add it, or take the labels away")
 
     def make() -> Arrays:
+        lines: NDArray[np.int64] | None = None
         if text:
-            X, y = read_libsvm(place)
-            X_test, y_test = read_libsvm(held_out, X.shape[1]) if held_out.exists() else (X[:0], y[:0])
+            X, y, _ = read_libsvm(place)
+            X_test, y_test, lines = read_libsvm(held_out, X.shape[1]) if held_out.exists() else (X[:0], y[:0], None)
         else:
             X, y = _pair(files[0], files[1])
             X_test, y_test = _pair(files[2], files[3]) if len(files) > 2 else (X[:0], y[:0])
@@ -120,8 +131,10 @@ def sample_files(path: str, key: str | None) -> Labeled:
         _whole(y_test, y_test_file)
         strange = np.flatnonzero(~np.isin(y_test, kinds))
         if len(strange):
+            first = strange[0]
+            where = f"of sample {first}, counted from 0," if lines is None else f"on line {lines[first]}"
             raise InputError(
-                f"{y_test_file}: label {y_test[strange[0]]:g} of sample {strange[0]}, counted from 0, is out of range: the "
+                f"{y_test_file}: label {y_test[first]:g} {where} is out of range: the "
                 f"training labels are {kinds[0]:g} to {kinds[-1]:g}, of {len(kinds)} classes"
             )
         classes = [np.searchsorted(kinds, labels).astype(np.int64) for labels in (y, y_test)]

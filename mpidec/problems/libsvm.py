@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,26 @@ from numpy.typing import NDArray
 from mpidec.errors import InputError
 
 _LARGEST = float(np.finfo(np.float32).max)
+_SPARSEST = 1e-5  # share of values given in what takes gigabytes; the sparsest common sets of text have 1e-4
 
 
-def read_libsvm(path: Path, features: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """X (N, p) and labels (N,), whole numbers, p the largest index, or `features`. What follows a # is left out.
+class Samples(NamedTuple):
+    """X (N, p), labels (N,), whole numbers, and the line of each (N,), counted from 1."""
+
+    X: NDArray[np.float32]
+    labels: NDArray[np.float64]
+    lines: NDArray[np.int64]
+
+
+def read_libsvm(path: Path, features: int | None = None) -> Samples:
+    """The samples, of as many features as the largest index, or `features`. What follows a # is left out.
 
     Raises InputError naming the line for what is no such sample, for an index beyond `features`, and for one so large that X,
-    which is dense, would not fit into this machine's memory.
+    which is dense, would take more than half of this machine's memory, or gigabytes of hardly anything but zeros.
     """
     largest, at = 0, 0
     labels: list[float] = []
+    lines: list[int] = []
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
@@ -31,6 +42,7 @@ def read_libsvm(path: Path, features: int | None = None) -> tuple[NDArray[np.flo
                 if not words:
                     continue
                 labels.append(_label(words[0], path, number))
+                lines.append(number)
                 before = 0
                 for word in words[1:]:
                     index, value = _entry(word, path, number)
@@ -50,14 +62,15 @@ def read_libsvm(path: Path, features: int | None = None) -> tuple[NDArray[np.flo
         raise InputError(f"{path}: holds no sample; wanted lines `label index:value …`")
     width = features or max(largest, 1)
     needed, there = 4 * len(labels) * width, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
+    if needed > there / 2 or (needed > 2**30 and 4 * len(values) < _SPARSEST * needed):
         raise InputError(
-            f"{path}: line {at}: index {largest} makes {len(labels)} samples of {width} features, {needed / 2**30:,.0f} GiB, "
-            f"and this machine has {there / 2**30:,.0f} GiB; number the features from 1 without gaps"
+            f"{path}: line {at}: index {largest} makes {len(labels)} samples of {width} features, {needed / 2**30:,.1f} GiB "
+            f"with {len(values)} values in them, and this machine has {there / 2**30:,.0f} GiB; number the features from 1 "
+            "without gaps"
         )
     X = np.zeros((len(labels), width), np.float32)
     X[rows, columns] = values
-    return X, np.array(labels)
+    return Samples(X, np.array(labels), np.array(lines))
 
 
 def _ascii(line: bytes, path: Path, number: int) -> str:

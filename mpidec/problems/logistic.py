@@ -5,6 +5,7 @@ f_i(x) = (1/n) sum_s [log sum_c exp(a_s^T w_c) - a_s^T w_{y_s}] + l2/2 ||x||^2, 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, final
 
@@ -17,7 +18,7 @@ from mpidec.problems.base import Vector
 from mpidec.problems.classification import Classification, Classifier, Own, Public, rehearsing
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.problems.labeled import Labeled, Labels, digits, fashion_mnist, sample_files
-from mpidec.problems.optimum import Optimum, batches, find_optimum, softmax_loss
+from mpidec.problems.optimum import Optimum, batches, find_optimum, search_nbytes, softmax_loss
 from mpidec.problems.partition import used
 
 # What is not finite is seen by whoever looks at the result.
@@ -101,6 +102,17 @@ class Logistic(Classification):
     dtype: Annotated[Literal["float64", "float32"], Meta(description="of gradients and messages")] = "float64"
     find_minimum: Annotated[bool, Meta(description="find min f, once, for the metrics that want it")] = True
 
+    def check(self, nodes: int) -> None:
+        """See `Classification.check`; raises InputError also where this machine has not the memory to find min f."""
+        super().check(nodes)
+        features = self.data().X.shape[1]
+        needed, there = search_nbytes(features), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if self.find_minimum and needed > there:
+            raise InputError(
+                f"problem: to find min f with {features:,} features takes {needed / 2**30:,.0f} GiB, and this machine has "
+                f"{there / 2**30:,.0f} GiB; give find_minimum = false to do without"
+            )
+
     def sample_nbytes(self, data: Labeled) -> int:
         """See `Classification.sample_nbytes`."""
         return int(data.X.shape[1] * self._kept(data).itemsize)
@@ -160,7 +172,7 @@ class DigitsLogistic(Logistic):
 
     def data(self, key: str | None = None) -> Labeled:
         """See `Classification.data`."""
-        return digits()
+        return digits(key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,11 @@ def softmax_loss(scores: NDArray[Any], y: Labels) -> tuple[NDArray[Any], NDArray
     return np.log(total) - right, scores
 
 
+def search_nbytes(features: int) -> int:
+    """Bytes that `find_optimum` needs at most for the features' outer product and its factor."""
+    return 3 * 8 * (features + 1) ** 2
+
+
 def find_optimum(data: Labeled, rows: Labels, l2: float) -> Optimum:
     """The minimizer of the mean cross-entropy over `rows` plus l2/2 ||x||^2, from the cache where it was found before.
 
@@ -83,15 +88,26 @@ def _descend(data: Labeled, rows: Labels, l2: float, W: Array) -> tuple[Array, f
 
     y = data.y[rows]
     outer = np.zeros((len(W), len(W)))
-    for _, part in batches(data.X, data.scale, rows):
-        outer += part.T @ part
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _, part in batches(data.X, data.scale, rows):
+            outer += part.T @ part
     # the curvature of a class is p (1 - p) of this, at most a quarter, and near the optimum about a hundredth
-    factor = np.linalg.cholesky(0.01 * outer / len(rows) + l2 * np.eye(len(W)))
+    try:
+        if not np.isfinite(outer).all():
+            raise np.linalg.LinAlgError
+        factor = np.linalg.cholesky(0.01 * outer / len(rows) + l2 * np.eye(len(W)))
+    except np.linalg.LinAlgError:
+        largest = max(float(np.abs(part).max()) for _, part in batches(data.X, data.scale, rows))
+        raise InputError(
+            f"problem: min f for l2 = {l2:g} cannot be found: features of up to {largest:.2g} leave l2 no digit; scale the "
+            "features, give a larger l2, or find_minimum = false to do without"
+        ) from None
     best: tuple[Array, float, float] = (W, np.inf, np.inf)
 
     def whitened(V: Array) -> tuple[float, Array]:
         nonlocal best
-        W = solve_triangular(factor, V.reshape(len(factor), data.classes), lower=True, trans="T")
+        # what is not finite is never the best
+        W = solve_triangular(factor, V.reshape(len(factor), data.classes), lower=True, trans="T", check_finite=False)
         value, gradient = 0.0, l2 * len(rows) * W
         for where, part in batches(data.X, data.scale, rows):
             losses, pulls = softmax_loss(part @ W, y[where])
@@ -102,7 +118,7 @@ def _descend(data: Labeled, rows: Labels, l2: float, W: Array) -> tuple[Array, f
         bound = float(np.vdot(gradient, gradient)) / (2 * l2)
         if bound < best[2]:
             best = (W, value, bound)
-        return value, solve_triangular(factor, gradient, lower=True).ravel()
+        return value, solve_triangular(factor, gradient, lower=True, check_finite=False).ravel()
 
     def enough(V: Array) -> None:
         if best[2] <= _TOLERANCE:

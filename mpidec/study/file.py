@@ -37,7 +37,7 @@ class Tune:
 
 @dataclass(frozen=True)
 class Law:
-    """What the error of a method does as an axis grows, at its first and last value."""
+    """What the error of a method does as an axis grows, from its first to its last value, and nowhere between the other way."""
 
     method: str
     along: Annotated[str, Meta(description="a varied key")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ def results(study: Study, tuned: Mapping[str, Tuned], runs: Mapping[str, Sequenc
     for point in study.points:
         for method in study.methods:
             ends = {run.seed: run.trace[method][-1] for run in runs[point.name]}
-            whole = {seed: row["step"] == point.iterations and math.isfinite(row[metric]) for seed, row in ends.items()}
+            whole = {run.seed: run.about.methods[method].ending != "diverged" for run in runs[point.name]}
             values = {seed: row[metric] if whole[seed] else worst for seed, row in ends.items()}
             step = tuned[point.name].step_sizes[method]
             rounds, sent = (max(row[name] for row in ends.values()) for name in ("rounds", "bytes_max"))
@@ -137,7 +138,14 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
         own.sort(key=lambda result: result.point.varied[law.along])
         first, last = own[0], own[-1]
         change = factor(last, first)
-        wanted = (-math.inf, 0.0) if law.error == "falls" else (0.0, math.inf)
+        wanted, other = (-math.inf, 0.0), (0.0, math.inf)
+        if law.error == "rises":
+            wanted, other = other, wanted
+        turns = [
+            f"{a.point.varied[law.along]} to {b.point.varied[law.along]}"
+            for a, b in itertools.pairwise(own)
+            if factor(b, a).inside(*other)
+        ]
         low, high = (math.exp(end) for end in (change.low, change.high))
         interval = change.told() if math.isnan(change.low) else f"factor {low:.3g} to {high:.3g} ({change.seeds} seeds)"
         values = ", ".join(f"{r.estimate.mean:.3g} at {r.point.varied[law.along]}" for r in own)
@@ -146,9 +154,9 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
                 f"{law.method}: {study.file.metric} {law.error} with {law.along}" + (f", {around}" if around else ""),
                 f"factor {'below' if law.error == 'falls' else 'above'} 1",
                 "not known" if math.isnan(change.mean) else f"factor {math.exp(change.mean):.3g}",
-                False if last.diverged and law.error == "falls" else change.inside(*wanted),
+                False if turns or (last.diverged and law.error == "falls") else change.inside(*wanted),
                 interval,
-                f"Means: {values}.",
+                f"Means: {values}." + (f" The other way from {', '.join(turns)}." if turns else ""),
                 command,
             )
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from mpidec.errors import InputError
 from mpidec.intervals import Estimate, estimate
 from mpidec.metrics import METRICS
-from mpidec.reader import read_trace
+from mpidec.reader import read_about, read_trace
 from mpidec.study.file import Point, Study, with_steps
 from mpidec.sweep import Sweep, states
 from mpidec.sweep.planned import FILES, Plan
@@ -84,20 +84,21 @@ def _heat(
     name = f"{point.name}.heat{heat}"
     observe = {"every": steps, "metrics": [study.file.metric]}
     # abreast, since many trials take turns on few cores: times faster, and no seconds are asked for
-    plan = Plan(name, {**with_steps(point.table, tried, steps, observe), "abreast": True}, seeds)
+    table = {key: value for key, value in point.table.items() if key != "checkpoint"}  # methods that go abreast keep none
+    plan = Plan(name, {**with_steps(table, tried, steps, observe), "abreast": True}, seeds)
     sweep = plan.write(out / FILES)
     make(sweep, out / name)
-    traces = []
+    traces, endings = [], []
     for run, state in zip(sweep.runs, states(sweep, out / name), strict=True):
         if not state.done:
             raise HeatFailedError(f"{name}/{run.id} {state.status}: {state.reason}")
         traces.append(read_trace(run.folder(out / name)))
+        endings.append(read_about(run.folder(out / name)).methods)
     worst = -math.inf if METRICS[study.file.metric].higher_is_better else math.inf
-    ends = [[trace[new][-1] for trace in traces] for _, _, new in tried]
     found = [
-        estimate([row[study.file.metric] for row in rows])
-        if all(row["step"] == steps and math.isfinite(row[study.file.metric]) for row in rows)
-        else Estimate(worst, math.nan, math.nan, len(rows))
-        for rows in ends
+        Estimate(worst, math.nan, math.nan, len(traces))
+        if any(methods[new].ending == "diverged" for methods in endings)
+        else estimate([trace[new][-1][study.file.metric] for trace in traces])
+        for _, _, new in tried
     ]
     return [Trial(label, step, heat, steps, own) for (label, step, _), own in zip(tried, found, strict=True)]

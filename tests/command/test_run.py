@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from commands import dry_rows, finish, mpidec, rows, small, start, under_mpirun, write
 
+from mpidec.problems.fashion_files import FOLDER
+
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 3, "iterations": 20},
@@ -247,11 +249,23 @@ open(f"rank{{MPI.COMM_WORLD.rank}}", "w").write(f"{{heavy}} {{status}}")
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (1, 2)] == ["[] 0", "[] 0"]
 
 
-@pytest.mark.parametrize("name", ["quickstart", "reference", "fashion_pairs"])
-def test_committed_experiments_are_valid(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("quickstart", "dif_altgdmin"),
+        ("reference", "dif_altgdmin"),
+        ("fashion_pairs", "dif_altgdmin"),
+        ("least_squares", "dat_sgd"),
+        ("logistic_digits", "dat_sgd"),
+        ("logistic_fashion", "dat_sgd"),
+    ],
+)
+def test_committed_experiments_are_valid(name, method, tmp_path):
+    if "fashion" in name and not Path(FOLDER).is_dir():
+        pytest.skip("Fashion-MNIST, the Debian package dataset-fashion-mnist, is not installed")
     done = mpidec("run", str(ROOT / "launch" / "experiments" / f"{name}.toml"), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "dif_altgdmin" in done.stdout
+    assert method in done.stdout
 
 
 def test_output_closed_early_is_no_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 
@@ -32,10 +33,16 @@ def small(**changes):
 
 
 def test_a_study_tunes_runs_compares_and_does_nothing_twice(tmp_path):
-    (tmp_path / "small.toml").write_text(tomli_w.dumps(small()))
+    table = small()
+    table["experiment"]["checkpoint"] = {"every": 20}  # of the runs; trials keep none
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(table))
     done = mpidec("study", "small.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "small"
+    assert {(path.parent.parent.name, path.name) for path in out.glob("*/*/checkpoint*")} <= {
+        ("ranks-2", "checkpoint"),
+        ("ranks-3", "checkpoint"),
+    }
     table, trials = rows(out / "results.csv"), rows(out / "tuning.csv")
     assert [(row["ranks"], row["method"]) for row in table] == [(n, m) for n in "23" for m in ("dat_sgd", "d_sgd")]
     for row in table:
@@ -120,6 +127,10 @@ def test_the_short_forms_of_the_committed_studies(name, tmp_path):
     if name == "ablation":
         (trace,) = out.glob("all/*/trace.csv")
         apart = {row["method"]: row for row in rows(trace) if row["step"] == "200"}
+        halfway = next(row for row in rows(trace) if (row["method"], row["step"]) == ("dat_sgd", "100"))
+        # weights t: the iterates drift apart as t, the query points do not, so that the squared ratio falls as 1/t^2
+        for distance, power in (("consensus_distance_iterates", 1.0), ("consensus_distance", 0.0)):
+            assert math.log2(float(apart["dat_sgd"][distance]) / float(halfway[distance])) == pytest.approx(power, abs=0.1)
         assert float(apart["dat_sgd"]["consensus_distance"]) < float(apart["dat_sgd"]["consensus_distance_iterates"]) / 2
         assert float(apart["dat_sgd"]["consensus_distance"]) < float(apart["d_sgd"]["consensus_distance"])
         page = (out / "study.html").read_text()

@@ -87,6 +87,7 @@ class Doubling(Halving):
         (1e-6, None, 60),  # what is below 1 at the start is held against 1
         (1.0, 3.0, 39),  # resumed at 3 at step 0: its start was x0
         (1e30, 1e13, None),
+        (0.0, 1e-40, None),
     ],
 )
 def test_an_error_that_runs_away_stops_the_run_before_it_overflows(x0, start, stops):
@@ -95,6 +96,14 @@ def test_an_error_that_runs_away_stops_the_run_before_it_overflows(x0, start, st
     outcome = run_loop(Doubling(), None, Problem(), observer, 80, np.array([x0]), start=since)
     assert (outcome.ending, outcome.bad_step) == (("finished", None) if stops is None else ("diverged", stops))
     assert outcome.steps == outcome.rows[-1]["step"] == (stops or 80)
+
+
+@pytest.mark.parametrize(("x0", "stops"), [(1.0, 40), (-100.0, 40), (1e-6, 60)])
+def test_an_estimate_that_runs_away_stops_the_run_whose_metrics_are_bounded(x0, stops):
+    observer = Observer(Alone(), Meter(Ledger(), Clock()), ["consensus_distance"], 1)
+    outcome = run_loop(Doubling(), None, Problem(), observer, 80, np.array([x0]))
+    assert {row["consensus_distance"] for row in outcome.rows} == {0.0}
+    assert (outcome.ending, outcome.bad_step, outcome.steps) == ("diverged", stops, stops)
 
 
 def test_the_clock_leaves_observation_out():

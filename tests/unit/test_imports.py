@@ -1,6 +1,8 @@
 """Imports go one way, and only mpidec/mpi/ speaks to mpi4py: read off the source, not believed."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,18 @@ def test_imports_go_one_way(path):
 def test_only_the_mpi_folder_imports_mpi4py(path):
     named = {module.split(".")[0] for module in imports(path)}
     assert ("mpi4py" not in named) or part(path) == "mpi"
+
+
+def test_pytorch_is_imported_by_the_one_problem_that_takes_its_gradients_from_it():
+    assert [str(path.relative_to(PACKAGE)) for path in MODULES if "torch" in set(imports(path))] == ["problems/lenet.py"]
+    text = "import sys; from mpidec.problems import PROBLEMS; [PROBLEMS[k][s] for k in PROBLEMS for s in PROBLEMS[k]]"
+    loaded = subprocess.run(
+        [sys.executable, "-c", text + "; print(sorted({'torch', 'mpidec.problems.lenet'} & set(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.strip() == "['mpidec.problems.lenet']"  # only when it loads data
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

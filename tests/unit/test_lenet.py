@@ -89,14 +89,26 @@ def test_gradients_are_those_of_the_loss_over_the_batch(l2):
         assert got @ way == pytest.approx(exact, rel=1e-3, abs=1e-6)
 
 
-def test_the_vector_is_not_copied_and_one_thread_works():
+@pytest.mark.parametrize(("variable", "threads"), [(None, 1), ("2,1", 2)])
+def test_a_rank_has_one_thread_unless_more_are_asked_for(variable, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    torch.set_num_threads(3)
+    try:
+        shard_of().grad(shard_of().start(0), 1)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_vector_is_not_copied():
     shard = shard_of()
     x = shard.start(0)
     assert np.shares_memory(shard._tensor(x).numpy(), x)
     before = x.copy()
     shard.grad(x, 1)
     assert np.array_equal(x, before)
-    assert torch.get_num_threads() == 1
 
 
 def test_what_is_not_finite_gives_the_like():

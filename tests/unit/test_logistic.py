@@ -2,13 +2,16 @@
 
 import dataclasses
 import gzip
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from images import NAMES, idx, write_images
 
 from mpidec.errors import InputError
-from mpidec.problems import PROBLEMS, Smooth
+from mpidec.problems import PROBLEMS, Smooth, labeled
+from mpidec.problems.cache import checksum, keep
 from mpidec.problems.libsvm import read_libsvm
 
 SOURCES = PROBLEMS["logistic"]
@@ -147,12 +150,14 @@ def test_libsvm_text_is_the_same_data(folder, tmp_path):
 
 
 def test_digits_are_those_of_scikit_learn_and_can_be_learned(tmp_path, monkeypatch):
+    import sklearn.datasets
     from sklearn.datasets import load_digits
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     spec = SOURCES["digits"](l2=1e-3)
     public = spec.public(0, 7)
     shards = [spec.load(g, 7, 0, public) for g in range(7)]
+    assert public.key == f"digits-{checksum([Path(sklearn.datasets.__file__).parent / 'data' / 'digits.csv.gz'])}"
     X, y = load_digits(return_X_y=True)
     assert [s.X.shape for s in shards] == [(214, 64)] * 7 and shards[0].notes["samples_left_over"] == 2
     for g, shard in enumerate(shards):
@@ -160,6 +165,12 @@ def test_digits_are_those_of_scikit_learn_and_can_be_learned(tmp_path, monkeypat
         assert np.array_equal(shard.y, y[public.parts[g]])
     assert 0.88 < sum(s.scores(public.optimum.x)["test_accuracy"] for s in shards) < 1
     assert np.mean([s.loss(public.optimum.x) for s in shards]) == pytest.approx(public.optimum.value, abs=1e-12)
+
+
+def test_digits_want_scikit_learn(monkeypatch):
+    monkeypatch.setattr(labeled, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"scikit-learn, which is not installed: install the extra mpidec\[digits\]"):
+        SOURCES["digits"]().check(1)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -190,7 +201,11 @@ WRONG_LINES = {
     "no text": ("0 1:1\n" * 3000 + "1 1:\xff\n", "line 3001: byte 5 is not ASCII text"),
     "a huge index": (
         "0 1:1\n1 1000000000000:1\n",
-        "line 2: index 1000000000000 makes 2 samples of 1000000000000 features, 7,451 GiB",
+        "line 2: index 1000000000000 makes 2 samples of 1000000000000 features, 7,450.6 GiB with 2 values in them",
+    ),
+    "an index that would fit into memory": (
+        "0 1:1\n1 200000000:1\n",
+        "line 2: index 200000000 makes 2 samples of 200000000 features, 1.5 GiB with 2 values in them",
     ),
     "an index beyond NumPy": ("0 1:1\n1 99999999999999999999:1\n", "line 2: index 99999999999999999999 makes 2 samples"),
     "index 0": ("1 0:2\n", "line 1: index 0 after 0, wanted ascending ones from 1"),
@@ -215,11 +230,47 @@ def test_held_out_text_must_fit_the_training_text(tmp_path):
     (tmp_path / "d.t").write_text("1 3:2\n")
     with pytest.raises(InputError, match="line 1: index 3, but the training file has 2 features"):
         SOURCES["files"](path=str(tmp_path / "d"), batch=1).check(1)
-    (tmp_path / "d.t").write_text("1 1:2\n7 1:1\n")
-    with pytest.raises(InputError, match=r"label 7 of sample 1, counted from 0, is out of range: .* 1 to 2, of 2 classes"):
+    (tmp_path / "d.t").write_text("# held out\n1 1:2\n\n7 1:1\n")
+    with pytest.raises(InputError, match=r"d\.t: label 7 on line 4 is out of range: .* 1 to 2, of 2 classes"):
         SOURCES["files"](path=str(tmp_path / "d"), batch=1).check(1)
-    X, y = read_libsvm(tmp_path / "d")
-    assert np.array_equal(X, [[2, 0], [0, 3]]) and np.array_equal(y, [1, 2])
+    X, y, lines = read_libsvm(tmp_path / "d")
+    assert np.array_equal(X, [[2, 0], [0, 3]]) and np.array_equal(y, [1, 2]) and np.array_equal(lines, [1, 2])
+
+
+@pytest.mark.parametrize("largest", [1e13, 1e160])
+def test_features_so_large_that_l2_is_lost_among_them_are_told(largest, folder):
+    X = np.load(folder / "X.npy") * largest
+    np.save(folder / "X.npy", np.column_stack([X, X[:, 0]]))  # a column twice: nothing but l2 tells the two apart
+    (folder / "X_test.npy").unlink()
+    (folder / "y_test.npy").unlink()
+    spec = SOURCES["files"](path=str(folder), batch=1)
+    with pytest.raises(InputError, match=r"min f for l2 = 0.0001 cannot be found: features of up to .* find_minimum = false"):
+        spec.public(0, 2)
+    assert dataclasses.replace(spec, find_minimum=False).public(0, 2).optimum is None
+
+
+def test_features_too_many_to_find_the_minimum_are_told_before(tmp_path, monkeypatch):
+    (tmp_path / "d").write_text("1 1:2\n2 60000:3\n")
+    spec = SOURCES["files"](path=str(tmp_path / "d"), batch=1)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 2**12}.__getitem__)  # 8 GiB
+    with pytest.raises(InputError, match="to find min f with 60,000 features takes 80 GiB, and this machine has 8 GiB; give"):
+        spec.check(1)
+    dataclasses.replace(spec, find_minimum=False).check(1)
+
+
+def test_what_cannot_be_kept_leaves_nothing_behind(tmp_path, monkeypatch):
+    made = {"a": np.arange(3), "b": np.arange(4)}
+
+    def full(file, array):
+        file.write(b"begun")
+        if len(array) == 4:
+            raise OSError(28, "No space left on device")
+        save(file, array)
+
+    save = np.save
+    monkeypatch.setattr(np, "save", full)
+    assert keep(tmp_path, "key", ("a", "b"), lambda: made) is made
+    assert [path.name for path in tmp_path.iterdir()] == ["key.a.npy"]
 
 
 def test_wrong_arrays_are_told(folder):
@@ -284,6 +335,6 @@ def test_fashion_files_are_checked_and_what_is_missing_names_the_digits(tmp_path
     whole = gzip.decompress((tmp_path / f"{NAMES[0]}.gz").read_bytes())
     images = np.frombuffer(whole[16:], np.uint8).reshape(30, 6)
     assert np.array_equal(shard.X, images[public.parts[1]]) and shard.X.dtype == np.uint8
-    (tmp_path / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(np.full(30, 12))))
-    with pytest.raises(InputError, match="label 12, wanted 0 to 9"):
+    (tmp_path / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(np.where(np.arange(30) < 5, 3, 12))))
+    with pytest.raises(InputError, match="label 12 of image 5, counted from 0, at byte 13 of the uncompressed file; wanted 0"):
         spec.check(4)

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,9 @@ import pytest
 import tomli_w
 
 from mpidec.errors import InputError
+from mpidec.graph.facts import GraphFacts
 from mpidec.problems.fashion_files import FOLDER
+from mpidec.run_folder import FORMAT
 from mpidec.study import pictures
 from mpidec.study.file import read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
@@ -26,6 +29,19 @@ SMALL = {
     "graph": {"topology": "ring"},
     "problem": {"kind": "least_squares", "source": "decaying", "d": 4},
     "method": [{"algorithm": "dat_sgd"}, {"algorithm": "d_sgd", "label": "plain"}],
+}
+
+FACTS = GraphFacts(2, 1, 1, 1.0, 1, 1, 1, 0.0, 0.0, 0.0, "by hand")
+TEXTS = ("name", "status", "command", "start", "end", "platform", "mpi_library", "blas_threads", "git")
+ABOUT = {
+    "format": FORMAT,
+    **dict.fromkeys(TEXTS, ""),
+    "ranks": 2,
+    "cores": 1,
+    "hosts": {},
+    "versions": {},
+    "graph": asdict(FACTS),
+    "references": {},
 }
 
 
@@ -59,7 +75,7 @@ class Runs:
             run.log(out).write_text("made\n")
             self.made.append((sweep.name, run.seed, [m.label for m in run.experiment.methods]))
             (folder / "experiment.toml").write_text(tomli_w.dumps(run.experiment.resolved))
-            (folder / "run.json").write_text(json.dumps({"status": self.status}))
+            endings = {}
             head = "method,step,seconds,compute_seconds,comm_seconds,rounds,messages_max,bytes_max,bytes_total,suboptimality"
             lines = [head]
             for method in run.experiment.resolved["method"]:
@@ -67,12 +83,14 @@ class Runs:
                 name = method["label"].split()[0]
                 end = abs(math.log(step / self.best[name])) + run.seed
                 diverged = step > self.limit
+                endings[method["label"]] = {"ending": "diverged" if diverged else "finished", "steps": 1, "bad_step": None}
                 at = 1 if diverged else method["iterations"]
                 lines += [
                     f"{method['label']},0,0,0,0,0,0,0,0,9",
                     f"{method['label']},{at},1,1,0,1,1,8,8,{'inf' if diverged else end}",
                 ]
             (folder / "trace.csv").write_text("\n".join(lines) + "\n")
+            (folder / "run.json").write_text(json.dumps(ABOUT | {"status": self.status, "methods": endings}))
         return 0
 
 
@@ -111,17 +129,17 @@ def test_a_method_is_compared_by_its_values_seed_by_seed(tmp_path):
     study = study_of(tmp_path, law=[{"method": "plain", "along": "ranks", "error": "rises"}])
     a, b = study.points
 
-    def end(value, step=80):
-        return [{"step": step, "suboptimality": value, "rounds": 5, "bytes_max": 7, "seconds": 2.0}]
+    def run_of(seed, **values):
+        ends = {m: [{"step": 80, "suboptimality": v, "rounds": 5, "bytes_max": 7, "seconds": 2.0}] for m, v in values.items()}
+        # what ran away is finite at its end
+        endings = {m: SimpleNamespace(ending="diverged" if v > 1e12 else "finished") for m, v in values.items()}
+        return SimpleNamespace(seed=seed, trace=ends, about=SimpleNamespace(methods=endings))
 
     ends = {  # by point: the values of dat_sgd and plain, by seed
         a.name: ([1.0, 2.0, 4.0], [2.0, 4.1, 8.0]),
-        b.name: ([1.0, 2.0, 4.0], [3.0, math.inf, 12.0]),
+        b.name: ([1.0, 2.0, 4.0], [3.0, 2e12, 12.0]),
     }
-    runs = {
-        name: [SimpleNamespace(seed=s, trace={"dat_sgd": end(one[s]), "plain": end(other[s])}) for s in range(3)]
-        for name, (one, other) in ends.items()
-    }
+    runs = {name: [run_of(s, dat_sgd=one[s], plain=other[s]) for s in range(3)] for name, (one, other) in ends.items()}
     tuned = {point.name: Tuned({"dat_sgd": 0.01, "plain": 1.0}, []) for point in study.points}
     found = results(study, tuned, runs)
     assert {r.seconds for r in found} == {2.0}
@@ -159,6 +177,28 @@ def test_a_law_holds_where_the_factor_over_the_axis_says_so(values, holds, tmp_p
     (verdict,) = judge_law(study, study.file.law[0], found, "again")
     assert verdict.holds is holds
     assert verdict.measured == f"factor {values[1] / values[0]:.3g}"
+
+
+@pytest.mark.parametrize(
+    ("error", "values", "holds", "turns"),
+    [
+        ("falls", (1.0, 0.5, 0.4), True, None),
+        ("falls", (1.0, 0.3, 0.5), False, "4 to 8"),  # though it is less at the end than at the start
+        ("falls", (1.0, 1.5, 0.5), False, "2 to 4"),
+        ("rises", (1.0, 0.5, 2.0), False, "2 to 4"),
+        ("rises", (1.0, 1.5, 2.0), True, None),
+        ("falls", (1.0, 0.5, 0.5), True, None),  # level by its seeds
+    ],
+)
+def test_a_law_is_one_of_all_values_not_of_the_ends(error, values, holds, turns, tmp_path):
+    study = study_of(tmp_path, vary=[{"ranks": [2, 4, 8]}], law=[{"method": "dat_sgd", "along": "ranks", "error": error}])
+    found = [  # seeds wobble by 2 %, not alike at all points
+        Result(point, "dat_sgd", 0.1, False, {s: value * (0.99 + 0.02 * ((s + i) % 2)) for s in range(4)}, 1, 1, 1, {})
+        for i, (point, value) in enumerate(zip(study.points, values, strict=True))
+    ]
+    (verdict,) = judge_law(study, study.file.law[0], found, "again")
+    assert verdict.holds is holds
+    assert verdict.note.endswith(f" The other way from {turns}." if turns else f"{values[2]:.3g} at 8.")
 
 
 def test_of_many_points_the_summary_tells_how_many(tmp_path):
