@@ -126,6 +126,13 @@ def _placed(word: str, factors: Mapping[str, float], of: int) -> str:
     return f"{word} at {'; '.join(name + size for name, size in sized.items())}"
 
 
+def _rises(one: Result, next_one: Result) -> bool:
+    """Whether the error is larger at the next value, beyond doubt or by diverging."""
+    if one.diverged or next_one.diverged:
+        return not one.diverged
+    return factor(next_one, one).inside(0.0, math.inf) is True
+
+
 def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> list[Verdict]:
     """A verdict for each choice of the other axes."""
     groups: dict[str, list[Result]] = {}
@@ -138,13 +145,11 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
         own.sort(key=lambda result: result.point.varied[law.along])
         first, last = own[0], own[-1]
         change = factor(last, first)
-        wanted, other = (-math.inf, 0.0), (0.0, math.inf)
-        if law.error == "rises":
-            wanted, other = other, wanted
+        wanted = (-math.inf, 0.0) if law.error == "falls" else (0.0, math.inf)
         turns = [
             f"{a.point.varied[law.along]} to {b.point.varied[law.along]}"
             for a, b in itertools.pairwise(own)
-            if factor(b, a).inside(*other)
+            if (_rises(a, b) if law.error == "falls" else _rises(b, a))
         ]
         low, high = (math.exp(end) for end in (change.low, change.high))
         interval = change.told() if math.isnan(change.low) else f"factor {low:.3g} to {high:.3g} ({change.seeds} seeds)"
