@@ -53,14 +53,17 @@ def keep(folder: Path, key: str, names: Sequence[str], make: Callable[[], Arrays
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, path in paths.items():
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{path.name}.", suffix=".partial", delete=False) as file:
-                try:
-                    np.save(file, made[name])
-                    os.chmod(file.name, 0o644)
-                    os.replace(file.name, path)
-                except BaseException:  # a disk that is full is not to stay so
-                    os.unlink(file.name)
-                    raise
+            partial = ""
+            try:
+                with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{path.name}.", suffix=".partial", delete=False) as file:
+                    partial = file.name
+                    np.save(file, made[name])  # through Python: into a plain file NumPy may fail to write without a word
+                os.chmod(partial, 0o644)
+                os.replace(partial, path)
+            except BaseException:  # a disk that is full is not to stay so
+                if partial:
+                    os.unlink(partial)
+                raise
     except OSError:
         return made
     return {name: array if (array := _mapped(path)) is not None else made[name] for name, path in paths.items()}

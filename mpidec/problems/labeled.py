@@ -73,10 +73,13 @@ def digits(key: str | None) -> Labeled:
 
     Raises InputError where it is not installed.
     """
+    lacking = 'source "digits" is part of scikit-learn, which is not installed: install the extra mpidec[digits]'
 
     def make() -> Arrays:
-        from sklearn.datasets import load_digits
-
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError:
+            raise InputError(lacking) from None
         X, y = load_digits(return_X_y=True)
         X, y, split = X.astype(np.uint8), y.astype(np.int64), len(X) - DIGITS_HELD_OUT
         return dict(zip(_NAMES, (X[:split], y[:split], X[split:], y[split:]), strict=True))
@@ -84,9 +87,7 @@ def digits(key: str | None) -> Labeled:
     if key is None:
         package = find_spec("sklearn")  # its import takes a second
         if package is None or package.origin is None:
-            raise InputError(
-                'source "digits" is part of scikit-learn, which is not installed: install the extra mpidec[digits]'
-            )
+            raise InputError(lacking)
         try:
             key = "digits-" + checksum([Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"])
         except OSError as error:

@@ -62,11 +62,12 @@ def read_libsvm(path: Path, features: int | None = None) -> Samples:
         raise InputError(f"{path}: holds no sample; wanted lines `label index:value …`")
     width = features or max(largest, 1)
     needed, there = 4 * len(labels) * width, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there / 2 or (needed > 2**30 and 4 * len(values) < _SPARSEST * needed):
+    size = f"{len(labels)} samples of {width} features, {needed / 2**30:,.1f} GiB with {len(values)} values in them"
+    if features is None and needed > 2**30 and 4 * len(values) < _SPARSEST * needed:
+        raise InputError(f"{path}: line {at}: index {largest} makes {size}; number the features from 1 without gaps")
+    if needed > there / 2:
         raise InputError(
-            f"{path}: line {at}: index {largest} makes {len(labels)} samples of {width} features, {needed / 2**30:,.1f} GiB "
-            f"with {len(values)} values in them, and this machine has {there / 2**30:,.0f} GiB; number the features from 1 "
-            "without gaps"
+            f"{path}: {size}, more than half of the {there / 2**30:,.0f} GiB of this machine; give fewer samples or features"
         )
     X = np.zeros((len(labels), width), np.float32)
     X[rows, columns] = values

@@ -53,8 +53,8 @@ def softmax_loss(scores: NDArray[Any], y: Labels) -> tuple[NDArray[Any], NDArray
 
 
 def search_nbytes(features: int) -> int:
-    """Bytes that `find_optimum` needs at most for the features' outer product and its factor."""
-    return 3 * 8 * (features + 1) ** 2
+    """Bytes that `find_optimum` needs for the features' outer product and its factor: four such matrices at a time."""
+    return 4 * 8 * (features + 1) ** 2
 
 
 def find_optimum(data: Labeled, rows: Labels, l2: float) -> Optimum:

@@ -37,7 +37,7 @@ class Tune:
 
 @dataclass(frozen=True)
 class Law:
-    """What the error of a method does as an axis grows, from its first to its last value, and nowhere between the other way."""
+    """What a method's error does as an axis grows: from its first to its last value, and from none to a later the other way."""
 
     method: str
     along: Annotated[str, Meta(description="a varied key")]
@@ -136,6 +136,8 @@ def read_study(path: Path, *, quick: bool = False) -> Study:
         raise InputError(f"{path.name}: two points of vary are both called {twice[0]}; list each value once")
     methods = [label_of(method) for method in points[0].table["method"]]
     for law in file.law:
+        if METRICS[file.metric].higher_is_better:
+            raise InputError(f"{path.name}: law: of {file.metric} more is better, wanted an error for the metric")
         if law.method not in methods:
             raise InputError(f"{path.name}: law: there is no method {law.method!r}; there are: {', '.join(methods)}")
         if law.along not in points[0].varied:

@@ -126,11 +126,11 @@ def _placed(word: str, factors: Mapping[str, float], of: int) -> str:
     return f"{word} at {'; '.join(name + size for name, size in sized.items())}"
 
 
-def _rises(one: Result, next_one: Result) -> bool:
-    """Whether the error is larger at the next value, beyond doubt or by diverging."""
-    if one.diverged or next_one.diverged:
+def _rises(one: Result, other: Result) -> bool:
+    """Whether the error is larger than it was, by diverging or by its interval, which too few seeds do not have."""
+    if one.diverged or other.diverged:
         return not one.diverged
-    return factor(next_one, one).inside(0.0, math.inf) is True
+    return factor(other, one).low > 0
 
 
 def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> list[Verdict]:
@@ -148,7 +148,7 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
         wanted = (-math.inf, 0.0) if law.error == "falls" else (0.0, math.inf)
         turns = [
             f"{a.point.varied[law.along]} to {b.point.varied[law.along]}"
-            for a, b in itertools.pairwise(own)
+            for a, b in itertools.combinations(own, 2)
             if (_rises(a, b) if law.error == "falls" else _rises(b, a))
         ]
         low, high = (math.exp(end) for end in (change.low, change.high))

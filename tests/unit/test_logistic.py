@@ -3,6 +3,9 @@
 import dataclasses
 import gzip
 import os
+import resource
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -167,10 +170,14 @@ def test_digits_are_those_of_scikit_learn_and_can_be_learned(tmp_path, monkeypat
     assert np.mean([s.loss(public.optimum.x) for s in shards]) == pytest.approx(public.optimum.value, abs=1e-12)
 
 
-def test_digits_want_scikit_learn(monkeypatch):
+def test_digits_want_scikit_learn(tmp_path, monkeypatch):
     monkeypatch.setattr(labeled, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"scikit-learn, which is not installed: install the extra mpidec\[digits\]"):
         SOURCES["digits"]().check(1)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"scikit-learn, which is not installed: install the extra mpidec\[digits\]"):
+        SOURCES["digits"]().data("digits-1")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -201,11 +208,11 @@ WRONG_LINES = {
     "no text": ("0 1:1\n" * 3000 + "1 1:\xff\n", "line 3001: byte 5 is not ASCII text"),
     "a huge index": (
         "0 1:1\n1 1000000000000:1\n",
-        "line 2: index 1000000000000 makes 2 samples of 1000000000000 features, 7,450.6 GiB with 2 values in them",
+        "line 2: index 1000000000000 makes 2 samples of 1000000000000 features, 7,450.6 GiB with 2 values in them; number",
     ),
     "an index that would fit into memory": (
         "0 1:1\n1 200000000:1\n",
-        "line 2: index 200000000 makes 2 samples of 200000000 features, 1.5 GiB with 2 values in them",
+        "line 2: index 200000000 makes 2 samples of 200000000 features, 1.5 GiB with 2 values in them; number the features",
     ),
     "an index beyond NumPy": ("0 1:1\n1 99999999999999999999:1\n", "line 2: index 99999999999999999999 makes 2 samples"),
     "index 0": ("1 0:2\n", "line 1: index 0 after 0, wanted ascending ones from 1"),
@@ -253,24 +260,35 @@ def test_features_too_many_to_find_the_minimum_are_told_before(tmp_path, monkeyp
     (tmp_path / "d").write_text("1 1:2\n2 60000:3\n")
     spec = SOURCES["files"](path=str(tmp_path / "d"), batch=1)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 2**12}.__getitem__)  # 8 GiB
-    with pytest.raises(InputError, match="to find min f with 60,000 features takes 80 GiB, and this machine has 8 GiB; give"):
+    with pytest.raises(InputError, match="to find min f with 60,000 features takes 107 GiB, and this machine has 8 GiB; give"):
         spec.check(1)
     dataclasses.replace(spec, find_minimum=False).check(1)
 
 
-def test_what_cannot_be_kept_leaves_nothing_behind(tmp_path, monkeypatch):
-    made = {"a": np.arange(3), "b": np.arange(4)}
-
-    def full(file, array):
-        file.write(b"begun")
-        if len(array) == 4:
-            raise OSError(28, "No space left on device")
-        save(file, array)
-
-    save = np.save
-    monkeypatch.setattr(np, "save", full)
-    assert keep(tmp_path, "key", ("a", "b"), lambda: made) is made
+@pytest.mark.parametrize("length", [200, 20_000])
+def test_what_cannot_be_kept_whole_leaves_nothing_behind(length, tmp_path):
+    """A limit on the size of files, as a disk that is full: met when the file is written, or only when it is closed."""
+    made = {"a": np.arange(3), "b": np.arange(length)}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        assert keep(tmp_path, "key", ("a", "b"), lambda: made) is made
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert [path.name for path in tmp_path.iterdir()] == ["key.a.npy"]
+    assert np.array_equal(keep(tmp_path, "key", ("a", "b"), lambda: made)["b"], made["b"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.a.npy", "key.b.npy"]
+
+
+def test_text_that_takes_more_than_half_of_the_memory_is_told(tmp_path, monkeypatch):
+    (tmp_path / "d").write_text("1 1:2 2:1\n2 1:3 2:4\n")
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 31, "SC_PAGE_SIZE": 1}.__getitem__)
+    with pytest.raises(InputError, match="d: 2 samples of 2 features, .* 4 values in them, more than half of the 0 GiB"):
+        read_libsvm(tmp_path / "d")
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 32, "SC_PAGE_SIZE": 1}.__getitem__)
+    assert read_libsvm(tmp_path / "d").X.nbytes == 16
 
 
 def test_wrong_arrays_are_told(folder):

@@ -203,6 +203,22 @@ def test_a_law_is_one_of_all_values_not_of_the_ends(error, values, holds, turns,
     assert verdict.note.endswith(f" The other way from {turns}." if turns else f"{values[2]:.3g} at 8.")
 
 
+def test_a_law_compares_all_values_with_all_later_ones_and_needs_intervals_to_turn(tmp_path):
+    study = study_of(tmp_path, vary=[{"ranks": [2, 4, 8, 16]}], law=[{"method": "dat_sgd", "along": "ranks", "error": "falls"}])
+
+    def judged(seeds, *values):
+        wobble = 0.9, 1.0, 1.1, 1.0
+        found = [
+            Result(point, "dat_sgd", 0.1, False, {s: v * wobble[(s + i) % 4] for s in range(seeds)}, 1, 1, 1, {})
+            for i, (point, v) in enumerate(zip(study.points, values, strict=True))
+        ]
+        return judge_law(study, study.file.law[0], found, "again")[0]
+
+    creeping = judged(4, 2.0, 0.5, 0.6, 0.7)  # no step is beyond its seeds' spread, two of them are
+    assert creeping.holds is False and creeping.note.endswith(" The other way from 4 to 16.")
+    assert judged(1, 2.0, 0.5, 0.6, 0.7).holds is True
+
+
 def test_of_many_points_the_summary_tells_how_many(tmp_path):
     study = study_of(tmp_path, vary=[{"ranks": list(range(2, 14))}])
     found = []
@@ -363,6 +379,14 @@ WRONG = {
     "an unknown key": ({"speed": 1}, "unknown key 'speed'"),
     "an unknown metric": ({"metric": "speed"}, "metric: there is no 'speed'; mpidec list metrics shows all"),
     "a metric of another problem": ({"metric": "accuracy"}, "with ranks = 2: metrics: this problem has no 'accuracy'"),
+    "a law of an accuracy": (
+        {
+            "metric": "test_accuracy",
+            "experiment": SMALL | {"problem": {"kind": "logistic", "source": "digits", "find_minimum": False}},
+            "law": [{"method": "plain", "along": "ranks", "error": "rises"}],
+        },
+        "law: of test_accuracy more is better, wanted an error for the metric",
+    ),
     "one step size": ({"tune": {"step_sizes": [0.1]}}, "tune.step_sizes: got [0.1], wanted two or more above 0, different in"),
     "a step size twice": (
         {"tune": {"step_sizes": [0.1, 0.1]}},
