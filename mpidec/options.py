@@ -208,7 +208,7 @@ def _type_name(hint: Any) -> str:
             for sign, value in ((">=", m.ge), (">", m.gt), ("<=", m.le), ("<", m.lt))
             if value is not None
         ]
-        return " ".join([_type_name(hint.__origin__), *bounds])
+        return " ".join([_type_name(hint.__origin__), " and ".join(bounds)]).rstrip()
     if typing.get_origin(hint) is typing.Literal:
         return " | ".join(repr(a) for a in typing.get_args(hint))
     args = typing.get_args(hint)

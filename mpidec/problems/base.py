@@ -199,7 +199,7 @@ class ProblemSpec(ABC):
 
     def check_memory(self, nodes: int) -> None:
         """Raise InputError where one node's data alone are larger than this machine's memory."""
-        there, needed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), self.share_nbytes(nodes) or 0
+        there, needed = machine_nbytes(), self.share_nbytes(nodes) or 0
         if needed > there:
             raise InputError(
                 f"problem: the data of one node need {needed / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
@@ -217,6 +217,11 @@ class ProblemSpec(ABC):
     @abstractmethod
     def rehearsal(self) -> TwoBlock | Smooth:
         """A stand-in whose messages are as large, with as little data as can be, to predict traffic without the data."""
+
+
+def machine_nbytes() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def check_sizes(d: int, tasks: int, rank: int, samples: int) -> None:

@@ -93,7 +93,12 @@ class Classification(SampleSplit):
     def check(self, nodes: int) -> None:
         """Look at the files, which puts them into the cache; raises InputError for what cannot run on `nodes` nodes."""
         data = self.data()
+        self.check_data(data)
         self.check_shares(len(data.X), nodes, self.batch)
+
+    def check_data(self, data: Labeled) -> None:
+        """Raise InputError for samples that the problem cannot take."""
+        del data
 
     def share_nbytes(self, nodes: int) -> int:
         """See `ProblemSpec.share_nbytes`; reads headers once the files are in the cache."""

@@ -14,9 +14,6 @@ CLASSES = 10
 FOLDER = "/usr/share/datasets/fashion-mnist"
 """Where the Debian package dataset-fashion-mnist puts them."""
 
-LABELS_FROM = 8
-"""Where the labels of an IDX file begin, in bytes: after two words of four."""
-
 Bytes = NDArray[np.uint8]
 
 
@@ -35,7 +32,7 @@ def labels_of(file: Idx, public: int) -> Bytes:
     if labels.max() >= CLASSES:
         first = int(np.argmax(labels >= CLASSES))
         raise InputError(
-            f"{file.path}: label {labels[first]} of image {first}, counted from 0, at byte {LABELS_FROM + first} of the "
+            f"{file.path}: label {labels[first]} of image {first}, counted from 0, at byte {file.header_bytes + first} of the "
             f"uncompressed file; wanted 0 to {CLASSES - 1}"
         )
     missing = sorted(set(range(CLASSES)) - set(labels[public:].tolist()))

@@ -33,9 +33,14 @@ class Idx:
         return math.prod(self.shape)
 
     @property
+    def header_bytes(self) -> int:
+        """Bytes before the first item, uncompressed."""
+        return 8 + 4 * len(self.shape)
+
+    @property
     def length(self) -> int:
         """Bytes in all, uncompressed, header included."""
-        return 8 + 4 * len(self.shape) + self.count * self.item_bytes
+        return self.header_bytes + self.count * self.item_bytes
 
     def batches(self, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """The first `stop` items (all by default) in order: number of a batch's first item, batch (m, item bytes).
@@ -45,7 +50,7 @@ class Idx:
         stop = self.count if stop is None else min(stop, self.count)
         size = max(1, _BATCH_BYTES // self.item_bytes)
         with _open(self.path) as file:
-            _read(file, 8 + 4 * len(self.shape), self)
+            _read(file, self.header_bytes, self)
             for first in range(0, stop, size):
                 m = min(size, stop - first)
                 data = _read(file, m * self.item_bytes, self)

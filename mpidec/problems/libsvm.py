@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.errors import InputError
+from mpidec.problems.base import machine_nbytes
 
 _LARGEST = float(np.finfo(np.float32).max)
 _SPARSEST = 1e-5  # share of values given in what takes gigabytes; the sparsest common sets of text have 1e-4
@@ -61,7 +61,7 @@ def read_libsvm(path: Path, features: int | None = None) -> Samples:
     if not labels:
         raise InputError(f"{path}: holds no sample; wanted lines `label index:value …`")
     width = features or max(largest, 1)
-    needed, there = 4 * len(labels) * width, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed, there = 4 * len(labels) * width, machine_nbytes()
     size = f"{len(labels)} samples of {width} features, {needed / 2**30:,.1f} GiB with {len(values)} values in them"
     if features is None and needed > 2**30 and 4 * len(values) < _SPARSEST * needed:
         raise InputError(f"{path}: line {at}: index {largest} makes {size}; number the features from 1 without gaps")

@@ -5,7 +5,6 @@ f_i(x) = (1/n) sum_s [log sum_c exp(a_s^T w_c) - a_s^T w_{y_s}] + l2/2 ||x||^2, 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, final
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from mpidec.errors import InputError
 from mpidec.options import Meta
-from mpidec.problems.base import Vector
+from mpidec.problems.base import Vector, machine_nbytes
 from mpidec.problems.classification import Classification, Classifier, Own, Public, rehearsing
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.problems.labeled import Labeled, Labels, digits, fashion_mnist, sample_files
@@ -102,11 +101,10 @@ class Logistic(Classification):
     dtype: Annotated[Literal["float64", "float32"], Meta(description="of gradients and messages")] = "float64"
     find_minimum: Annotated[bool, Meta(description="find min f, once, for the metrics that want it")] = True
 
-    def check(self, nodes: int) -> None:
-        """See `Classification.check`; raises InputError also where this machine has not the memory to find min f."""
-        super().check(nodes)
-        features = self.data().X.shape[1]
-        needed, there = search_nbytes(features), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    def check_data(self, data: Labeled) -> None:
+        """Raise InputError for so many features that this machine has not the memory to find min f."""
+        features = data.X.shape[1]
+        needed, there = search_nbytes(features), machine_nbytes()
         if self.find_minimum and needed > there:
             raise InputError(
                 f"problem: to find min f with {features:,} features takes {needed / 2**30:,.0f} GiB, and this machine has "

@@ -159,7 +159,7 @@ def judge_law(study: Study, law: Law, found: Sequence[Result], command: str) -> 
                 f"{law.method}: {study.file.metric} {law.error} with {law.along}" + (f", {around}" if around else ""),
                 f"factor {'below' if law.error == 'falls' else 'above'} 1",
                 "not known" if math.isnan(change.mean) else f"factor {math.exp(change.mean):.3g}",
-                False if turns or (last.diverged and law.error == "falls") else change.inside(*wanted),
+                False if turns else change.inside(*wanted),
                 interval,
                 f"Means: {values}." + (f" The other way from {', '.join(turns)}." if turns else ""),
                 command,

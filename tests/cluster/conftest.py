@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,11 @@ def cluster() -> Iterator[Cluster]:
     # a short path: the name of munge's socket must not be longer than 107 bytes
     with tempfile.TemporaryDirectory(prefix="mpidec-slurm-", ignore_cleanup_errors=True) as folder:
         running = Cluster(Path(folder))
+        # daemons end with this process, but the steps of jobs would stay: end in order also when told to
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             running.begin()
             yield running
         finally:
             running.end()
+            signal.signal(signal.SIGTERM, before)

@@ -35,7 +35,7 @@ def test_values_are_taken_over_and_whole_numbers_serve_as_floats():
         ({"count": 2.5}, "here.count: got 2.5, wanted int >= 1"),
         ({"count": True}, "here.count: got True, wanted int >= 1"),
         ({"count": "3"}, "here.count: got '3', wanted int >= 1"),
-        ({"count": 1, "share": float("nan")}, "here.share: got nan, wanted float > 0 <= 1"),
+        ({"count": 1, "share": float("nan")}, "here.share: got nan, wanted float > 0 and <= 1"),
         ({"count": 1, "size": float("inf")}, "here.size: got inf, wanted a finite number"),
         ({"count": 1, "gossip": "fast"}, "here.gossip: got 'fast', wanted 'plain' | 'chebyshev'"),
         (

@@ -584,5 +584,5 @@ def test_the_committed_studies_can_run_in_both_forms(path):
         assert study.file.name == path.stem
         assert max(point.table["ranks"] for point in study.points) <= 64
         # a law that is judged needs seeds that can tell; of LeNet there are 3 for its time
-        judged = 3 if study.file.law and path.stem == "decaying" else 1
+        judged = 3 if path.stem == "decaying" else 1
         assert study.file.seeds == (judged if short else 3 if path.stem == "images_lenet" else 5)
