@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,24 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 @dataclass(frozen=True)
 class Tune:
-    """How step sizes are found: each method tries the same grid, and the better half goes on to twice as many steps."""
+    """How step sizes are found: each method tries the same grid, the better half goes on to twice as many steps, up to all.
+
+    The last heat is as long as the runs, since the step size that suits DAT-SGD shrinks with the number of steps (theorem 4.1 of
+    arXiv 2506.00961: as T^-3/2 where noise rules): ended at a quarter, trials would choose too large a one for it, and for it alone.
+    """
 
     step_sizes: Annotated[list[float], Meta(description="the grid, the same for every method")]
     seeds: Annotated[int, Meta(ge=1, description="repetitions of a trial, by seeds that no later run has")] = 2
-    share: Annotated[float, Meta(gt=0, le=1, description="of the study's iterations that the last heat has")] = 0.25
-    heats: Annotated[int, Meta(ge=1, description="each of half as many steps as the next")] = 3
+    share: Annotated[float, Meta(gt=0, le=1, description="of the study's iterations that the first heat has")] = 0.25
+
+    @property
+    def heats(self) -> int:
+        """How many there are."""
+        return 1 + math.ceil(-math.log2(self.share))
+
+    def steps(self, heat: int, iterations: int) -> int:
+        """Those of a heat, from 0, where the runs have so many iterations."""
+        return max(1, round(iterations * min(1.0, self.share * 2**heat)))
 
 
 @dataclass(frozen=True)

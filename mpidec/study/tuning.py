@@ -1,6 +1,7 @@
 """Each method's step size at a point, by successive halving (arXiv 1502.07943) over real runs, all candidates of a heat in one.
 
-The first heat has all step sizes; the better half of each method's goes on to the next, which has twice as many steps.
+The first heat has all step sizes; the better half of each method's goes on to the next, which has twice as many steps. The last
+is as long as the runs.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def tune(study: Study, point: Point, out: Path, make: Make) -> Tuned:
     seeds = range(file.seeds, file.seeds + file.tune.seeds)
     trials: list[Trial] = []
     for heat in range(file.tune.heats):
-        steps = max(1, round(point.iterations * file.tune.share / 2 ** (file.tune.heats - 1 - heat)))
+        steps = file.tune.steps(heat, point.iterations)
         found = _heat(study, point, out, make, heat, steps, going, seeds)
         trials += found
         for label in study.methods:

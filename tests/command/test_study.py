@@ -28,7 +28,7 @@ def small(**changes):
             "method": [{"algorithm": "dat_sgd"}, {"algorithm": "d_sgd"}],
         },
         "vary": [{"ranks": [2, 3]}],
-        "tune": {"step_sizes": [0.001, 0.01, 0.1, 1e200], "heats": 2, "seeds": 1},
+        "tune": {"step_sizes": [0.001, 0.01, 0.1, 1e200], "share": 0.5, "seeds": 1},
         "law": [{"method": "d_sgd", "along": "ranks", "error": "falls"}],
     } | changes
 
@@ -47,7 +47,7 @@ def test_a_study_tunes_runs_compares_and_does_nothing_twice(tmp_path):
     assert [(row["ranks"], row["method"]) for row in table] == [(n, m) for n in "23" for m in ("dat_sgd", "d_sgd")]
     for row in table:
         own = [t for t in trials if (t["point"], t["method"]) == (f"ranks-{row['ranks']}", row["method"])]
-        assert [(t["heat"], t["steps"]) for t in own] == [("0", "5")] * 4 + [("1", "10")] * 2
+        assert [(t["heat"], t["steps"]) for t in own] == [("0", "20")] * 4 + [("1", "40")] * 2
         assert {t["value"] for t in own if float(t["step_size"]) == 1e200} == {"inf"}
         last = {float(t["step_size"]): float(t["value"]) for t in own if t["heat"] == "1"}
         assert float(row["step_size"]) == min(last, key=last.__getitem__)

@@ -15,7 +15,7 @@ from mpidec.graph.facts import GraphFacts
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.run_folder import FORMAT
 from mpidec.study import pictures
-from mpidec.study.file import read_study
+from mpidec.study.file import Tune, read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
 from mpidec.study.targets import reached
 from mpidec.study.thresholds import crossing, growth, judge_thresholds, thresholds
@@ -101,7 +101,7 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
     assert tuned.step_sizes == {"dat_sgd": 0.01, "plain": 0.3}
     heats = [[t for t in tuned.trials if t.heat == heat] for heat in range(3)]
     assert [len(own) for own in heats] == [14, 8, 4]  # of two methods: 7, 4, 2
-    assert [{t.steps for t in own} for own in heats] == [{5}, {10}, {20}]  # the last is a quarter of 80
+    assert [{t.steps for t in own} for own in heats] == [{20}, {40}, {80}]  # from a quarter to as long as the runs
     # two seeds that no run of the study has: 3 and 4
     assert [(name, seed) for name, seed, _ in runs.made] == [(f"ranks-2.heat{h}", s) for h in range(3) for s in (3, 4)]
     values = [t.value for t in heats[0] if t.method == "plain"]
@@ -109,6 +109,18 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
     before = len(runs.made)
     assert tune(study, study.points[0], tmp_path / "out", runs) == tuned
     assert len(runs.made) == before
+
+
+def test_heats_double_from_their_first_share_to_the_whole():
+    def lengths(share, iterations):
+        tuning = Tune(GRID, share=share)
+        return [tuning.steps(heat, iterations) for heat in range(tuning.heats)]
+
+    assert lengths(0.25, 2000) == [500, 1000, 2000]
+    assert lengths(1.0, 2000) == [2000]
+    assert lengths(0.3, 100) == [30, 60, 100]
+    assert lengths(0.5, 100) == [50, 100]
+    assert lengths(0.01, 4) == [1, 1, 1, 1, 1, 1, 3, 4]
 
 
 def test_a_step_size_that_diverges_is_never_chosen(tmp_path):
@@ -366,7 +378,7 @@ def test_thresholds_beyond_the_largest_network_decide_nothing(tmp_path):
 
 
 def test_the_short_form_replaces_keys(tmp_path):
-    quick = {"iterations": 8, "tune": {"heats": 1}, "experiment": {"method": [{"algorithm": "d_sgd"}]}}
+    quick = {"iterations": 8, "tune": {"share": 1.0}, "experiment": {"method": [{"algorithm": "d_sgd"}]}}
     table = {"quick": quick}
     long, short = study_of(tmp_path, **table), study_of(tmp_path, True, **table)
     assert (long.file.iterations, long.file.tune.heats, long.methods) == (80, 3, ["dat_sgd", "plain"])
@@ -400,7 +412,7 @@ WRONG = {
         {"tune": {"step_sizes": [0.1, math.nan]}},
         "tune.step_sizes: got [0.1, nan], wanted a finite number",
     ),
-    "no heat": ({"tune": {"step_sizes": GRID, "heats": 0}}, "tune.heats: got 0, wanted int >= 1"),
+    "no first heat": ({"tune": {"step_sizes": GRID, "share": 0.0}}, "tune.share: got 0.0, wanted float > 0 and <= 1"),
     "a law of another kind": (
         {"law": [{"method": "plain", "along": "ranks", "error": "fall"}]},
         "law.0.error: got 'fall', wanted 'falls' | 'rises'",
