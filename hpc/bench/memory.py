@@ -5,7 +5,7 @@
 
 Each rank lays an Erdos-Renyi graph, makes its tasks and takes some steps of Dif-AltGDmin, or gets its share of Fashion-MNIST
 and takes some of D-SGD, then reads its own proportional and unshared memory (smaps_rollup); shown are rank 0, the largest other
-rank, the data of a rank, and all ranks together (proportional), in MB.
+rank, the data of a rank, and all together (proportional), with the processes that ranks started, such as PyTorch's, in MB.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from mpidec.mpi import launcher
 TASKS = 4  # of each rank
 
 
-def memory() -> tuple[float, float]:
-    """(proportional, private) memory of this process, in bytes."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+def memory(process: int) -> tuple[float, float]:
+    """(proportional, private) memory of a process, in bytes."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     kilobytes = {line.split(":")[0]: float(line.split()[1]) for line in lines}
     return 1024 * kilobytes["Pss"], 1024 * (kilobytes["Private_Clean"] + kilobytes["Private_Dirty"])
+
+
+def started(process: int) -> list[int]:
+    """The processes that one has started, and those that they have."""
+    children = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return children + [other for child in children for other in started(child)]
 
 
 def measure(name: str) -> None:
@@ -54,9 +60,9 @@ def measure(name: str) -> None:
         problem: Any = mpidec.load_problem(world, spec, seed=0)
         mpidec.run(world, graph, problem, algorithm, iterations=5)
         world.barrier()
-        own = memory()
+        own = memory(os.getpid())
         most = [world.maximum(value if world.rank else 0.0) for value in own]
-        total = world.total(own[0])
+        total = world.total(own[0] + sum(memory(process)[0] for process in started(os.getpid())))
         if world.rank == 0:
             print("measured", L, *own, *(float(value) for value in most), problem.nbytes, float(total), flush=True)
 

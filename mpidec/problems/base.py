@@ -185,8 +185,11 @@ class ProblemSpec(ABC):
     The first line of a subclass's docstring is its help text.
     """
 
-    imported_nbytes: ClassVar[int] = 0
-    """Bytes at most that each rank needs for the libraries that this problem alone imports."""
+    host_nbytes: ClassVar[int] = 0
+    """Bytes at most that a host needs, once, for the libraries that this problem alone imports."""
+
+    rank_nbytes: ClassVar[int] = 0
+    """Bytes at most that each rank needs besides to compute with them."""
 
     def check(self, nodes: int) -> None:
         """Look at settings and file headers only; raises InputError for what cannot run on `nodes` nodes."""

@@ -69,11 +69,14 @@ class Classifier(ABC):
 
 
 class Public(NamedTuple):
-    """What every node may know: the data's checksum, who has which samples (M, n), and the optimum."""
+    """What every node may know: the data's checksum, who has which samples (M, n), the optimum, and a token by which the
+    ranks of a host find one another (see `forked`).
+    """
 
     key: str
     parts: Labels
     optimum: Optimum | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

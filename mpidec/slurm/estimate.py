@@ -50,10 +50,11 @@ class Calibration:
 
 def node_nbytes(experiment: Experiment, nodes: int) -> int | None:
     """Bytes that the fullest of `nodes` hosts needs at most; None where the problem does not tell its size."""
-    share = experiment.problem.share_nbytes(experiment.ranks)
+    problem = experiment.problem
+    share = problem.share_nbytes(experiment.ranks)
     if share is None:
         return None
-    return math.ceil(experiment.ranks / nodes) * int(share + experiment.problem.imported_nbytes + _RANK_NBYTES)
+    return problem.host_nbytes + math.ceil(experiment.ranks / nodes) * int(share + problem.rank_nbytes + _RANK_NBYTES)
 
 
 def seconds(experiment: Experiment, calibration: Calibration) -> float:

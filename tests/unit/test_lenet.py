@@ -1,7 +1,10 @@
 """LeNet-5: its loss, gradients and predictions against the network written out in NumPy and float64."""
 
+import mmap
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +15,8 @@ from mpidec.problems import PROBLEMS, Smooth
 from mpidec.problems.classification import Own
 
 torch = pytest.importorskip("torch", reason="PyTorch, the extra mpidec[torch], is not installed")
-from mpidec.problems.lenet import PARAMETERS, LeNet  # noqa: E402
-
-SIZES = [int(np.prod(shape)) for shape in PARAMETERS]
+from mpidec.problems.lenet import LeNet, threads  # noqa: E402
+from mpidec.problems.lenet_network import GRADIENT, PARAMETERS, SCORES, SIZES, begin, board, board_nbytes  # noqa: E402
 
 
 def shard_of(count=7, batch=3, node=0, **options):
@@ -89,26 +91,55 @@ def test_gradients_are_those_of_the_loss_over_the_batch(l2):
         assert got @ way == pytest.approx(exact, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize(("variable", "threads"), [(None, 1), ("2,1", 2)])
-def test_a_rank_has_one_thread_unless_more_are_asked_for(variable, threads, monkeypatch):
+@pytest.mark.parametrize(("variable", "expected"), [(None, 1), ("2,1", 2), ("all", 1)])
+def test_a_rank_has_one_thread_unless_more_are_asked_for(variable, expected, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    torch.set_num_threads(3)
+    assert threads() == expected
+    before = torch.get_num_threads()
     try:
-        shard_of().grad(shard_of().start(0), 1)
-        assert torch.get_num_threads() == threads
+        begin(mmap.mmap(-1, board_nbytes(1)), threads())
+        assert torch.get_num_threads() == expected
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
 
 
-def test_the_vector_is_not_copied():
+def test_pytorch_computes_where_the_vector_lies_and_leaves_it_as_it_is():
+    seen = board(memory := mmap.mmap(-1, board_nbytes(3)))
+    assert [(part.shape, part.dtype) for part in seen] == [
+        ((61706,), np.float32),
+        ((61706,), np.float32),
+        ((3, 10), np.float32),
+        ((3,), np.int64),
+        ((3, 784), np.uint8),
+    ]
+    whole = np.frombuffer(memory, np.uint8)
+    assert sum(part.nbytes for part in seen) == len(whole) and all(np.shares_memory(part, whole) for part in seen)
     shard = shard_of()
     x = shard.start(0)
-    assert np.shares_memory(shard._tensor(x).numpy(), x)
     before = x.copy()
-    shard.grad(x, 1)
+    seen.x[:], seen.classes[:], seen.images[:] = x, shard.y[:3], shard.X[:3]
+    work = begin(memory, 1)
+    work(SCORES, 3)
+    np.testing.assert_allclose(seen.scores, scores(x, shard.X[:3]), atol=1e-5)
+    work(GRADIENT, 2)
+    assert np.array_equal(seen.x, before) and seen.gradient.any()
+    got = shard.grad(x, 1)
     assert np.array_equal(x, before)
+    assert not np.shares_memory(got, shard.grad(x, 2)) and not np.array_equal(got, shard.grad(x, 2))
+    assert np.array_equal(got, shard.grad(x, 1))
+
+
+def test_a_batch_may_be_larger_than_what_is_looked_at_together():
+    shard = shard_of(count=230, batch=130)
+    x = shard.start(2)
+    rows = shard.batch(1)
+    z = scores(x, shard.X[rows])
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    p[np.arange(130), shard.y[rows]] -= 1
+    assert shard.grad(x, 1)[-10:] == pytest.approx(p.mean(axis=0), rel=1e-4)  # of the last biases
+    assert shard.loss(x) == pytest.approx(loss(x, shard.X, shard.y), rel=1e-5)
 
 
 def test_what_is_not_finite_gives_the_like():
@@ -118,26 +149,37 @@ def test_what_is_not_finite_gives_the_like():
     assert not np.isfinite(shard.loss(x))
 
 
-_IMPORTING = """
-import sys
+_MEMORY = """
+import os
 from pathlib import Path
-import numpy
-def own():
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
-before = own()
-import torch
-print(own() - before)
+from test_lenet import shard_of
+def own(process):
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+def children(process):
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+shards = [shard_of(count=230, batch=32, node=node) for node in range(3)]
+for shard in shards:
+    x = shard.start(0)
+    for k in range(5):
+        x -= shard.grad(x, k)
+    shard.loss(x)
+(parent,) = children(os.getpid())
+print(own(parent), *(own(fork) for fork in children(parent)))
 """
 
 
-def test_memory_counts_what_a_rank_imports():
-    before = PROBLEMS["logistic"]["fashion"].imported_nbytes
-    most = PROBLEMS["lenet"]["fashion"].imported_nbytes
-    # pages of the library's file are shared by the ranks of a host
-    measured = int(subprocess.run([sys.executable, "-c", _IMPORTING], capture_output=True, text=True, check=True).stdout)
-    assert before == 0 < measured
-    assert most / 2 < measured < most
+def test_memory_counts_what_pytorch_takes_once_a_host_and_once_a_rank():
+    assert (PROBLEMS["logistic"]["fashion"].host_nbytes, PROBLEMS["logistic"]["fashion"].rank_nbytes) == (0, 0)
+    lenet, here = PROBLEMS["lenet"]["fashion"], Path(__file__).parent
+    paths = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    done = subprocess.run([sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True, env=paths)
+    parent, *forks = map(int, done.stdout.split())
+    assert len(forks) == 3
+    # pages of the library's file are shared by all, those of its data by the parent and its forks
+    assert parent < lenet.host_nbytes
+    assert all(lenet.rank_nbytes / 3 < fork < lenet.rank_nbytes for fork in forks)
+    assert parent + sum(forks) < 2 * lenet.host_nbytes
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
