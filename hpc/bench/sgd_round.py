@@ -5,8 +5,9 @@
 
 A round: logistic regression of Fashion-MNIST's size on random data, on a ring. Alternating in one run: (a) `DSGD.step`; (b) the
 same gradient alone and a bare mpi4py Neighbor_allgather of the same bytes. An epoch: (a) 4 ranks of D-SGD on a ring, each with
-a quarter of the batch; (b) one process that gathers, multiplies and steps in NumPy, while the other ranks sleep; each after a
-pass to warm up. Blocks are interleaved; medians and quartiles are over blocks, of the slowest rank.
+a quarter of the batch; (b, c) one process that gathers, multiplies and steps in NumPy, on one BLAS thread and on as many as
+there are cores, while the ranks sleep; each after a pass to warm up. Blocks are interleaved; medians and quartiles are over
+blocks, of the slowest rank.
 """
 
 from __future__ import annotations
@@ -39,15 +40,19 @@ def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
     return Network(link, 1 - weights.sum(), weights), neighbors
 
 
-def tell(world: Any, what: str, names: tuple[str, str], seconds: dict[str, list[float]], unit: str, factor: float) -> None:
-    """Print both and their ratio on rank 0."""
+def tell(world: Any, what: str, seconds: dict[str, list[float]], unit: str, factor: float) -> None:
+    """Print all, and the ratios of the first to the others, on rank 0."""
     if world.rank:
         return
-    for name in names:
-        low, median, high = factor * np.percentile(seconds[name], [25, 50, 75])
-        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]")
-    low, median, high = np.percentile(np.array(seconds[names[0]]) / seconds[names[1]], [25, 50, 75])
-    print(f"{what} ratio {median:.3f} [{low:.3f}, {high:.3f}]", flush=True)
+    first = np.array(next(iter(seconds.values())))
+    for name, own in seconds.items():
+        low, median, high = factor * np.percentile(own, [25, 50, 75])
+        ratio = (
+            ""
+            if own is seconds[next(iter(seconds))]
+            else "  ratio {1:.3f} [{0:.3f}, {2:.3f}]".format(*np.percentile(first / own, [25, 50, 75]))
+        )
+        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]{ratio}", flush=True)
 
 
 def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
@@ -89,7 +94,7 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
                 call()
                 if block:  # the first is warm-up
                     seconds[name].append(float(world.maximum((perf_counter() - start) / calls)))
-        tell(world, f"{world.size:3d} ranks d = {x.size:,} {dtype} batch {batch}", names, seconds, "us/round", 1e6)
+        tell(world, f"{world.size:3d} ranks d = {x.size:,} {dtype} batch {batch}", seconds, "us/round", 1e6)
         graph.Free()
 
 
@@ -105,11 +110,13 @@ def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
         spec: Any = PROBLEMS["logistic"]["fashion"](batch=batch // M, dtype=dtype, find_minimum=False)
         problem = load_problem(world, spec, 0)
         steps = len(problem.y) * M // batch
-        whole = load_whole(spec) if world.rank == 0 else None
+        plain = {
+            f"one process, NumPy, {many(n)}": start_plain(n, batch, dtype, steps) if world.rank == 0 else None
+            for n in sorted({1, launcher.cores()})
+        }
         net, _ = ring(world)
         algorithm = DSGD(step_size=0.05)
-        names = ("D-SGD on all ranks", "one process, plain NumPy")
-        seconds: dict[str, list[float]] = {name: [] for name in names}
+        seconds: dict[str, list[float]] = {name: [] for name in ("D-SGD on all ranks", *plain)}
         for _ in range(blocks):
             # of two passes the second: ranks that have slept come back on any core, often three on one and one on the other
             state = algorithm.init(net, problem, problem.start(0))
@@ -119,15 +126,48 @@ def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
                 for k in range(steps):
                     state = algorithm.step(net, problem, state, k)
                 taken = perf_counter() - start
-            seconds[names[0]].append(float(world.maximum(taken)))
-            if whole is not None:
-                for _ in range(2):
-                    start = perf_counter()
-                    plain_epoch(*whole, batch, steps)
-                    taken = perf_counter() - start
-            world.gather_patiently()
-            seconds[names[1]].append(float(world.maximum(taken if world.rank == 0 else 0.0)))
-        tell(world, f"{M:3d} ranks Fashion-MNIST {dtype} batch {batch} in all", names, seconds, "ms/epoch", 1e3)
+            seconds["D-SGD on all ranks"].append(float(world.maximum(taken)))
+            for name, child in plain.items():
+                taken = 0.0 if child is None else plain_seconds(child)
+                world.gather_patiently()
+                seconds[name].append(float(world.maximum(taken)))
+        for child in plain.values():
+            if child is not None:
+                child.communicate()
+        tell(world, f"{M:3d} ranks Fashion-MNIST {dtype} batch {batch} in all", seconds, "ms/epoch", 1e3)
+
+
+def many(threads: int) -> str:
+    """In words."""
+    return f"{threads} BLAS thread{'s' * (threads > 1)}"
+
+
+def start_plain(threads: int, batch: int, dtype: str, steps: int) -> subprocess.Popen[str]:
+    """A process that makes epochs in NumPy with so many BLAS threads, one for each line that it gets."""
+    command = [sys.executable, __file__, "--plain", str(steps), "--batch", str(batch), "--dtype", dtype]
+    own = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    own["OMP_NUM_THREADS"] = str(threads)
+    return subprocess.Popen(command, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def plain_seconds(child: subprocess.Popen[str]) -> float:
+    """What its next epoch takes."""
+    assert child.stdin is not None and child.stdout is not None
+    print(file=child.stdin, flush=True)
+    return float(child.stdout.readline())
+
+
+def be_plain(batch: int, dtype: str, steps: int) -> None:
+    """Be that process."""
+    from mpidec.problems import PROBLEMS
+
+    whole = load_whole(PROBLEMS["logistic"]["fashion"](dtype=dtype, find_minimum=False))
+    for _ in sys.stdin:
+        for _ in range(2):
+            start = perf_counter()
+            plain_epoch(*whole, batch, steps)
+            taken = perf_counter() - start
+        print(taken, flush=True)
 
 
 def load_whole(spec: Any) -> tuple[Any, Any]:
@@ -162,7 +202,11 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=None, help="samples a node and round (32), or a step of all ranks (256)")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--plain", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.plain is not None:
+        be_plain(given.batch, given.dtype, given.plain)
+        return 0
     if launcher.promised() is None:
         ranks = given.ranks or (4 if given.epoch else 16)
         found = launcher.find_launcher(launcher.family(launcher.library_version()))

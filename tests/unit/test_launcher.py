@@ -1,5 +1,7 @@
 """Finding and telling apart MPI libraries and launchers."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mpidec.errors import InputError
@@ -69,6 +71,27 @@ def test_oversubscribed_ranks_yield_under_open_mpi_and_mpich_gets_no_options(mon
     assert "mpi_yield_when_idle" not in few
     assert launcher.command(mpich, 8, ["x"]) == ["mpiexec", "-n", "8", "x"]
     assert "ob1" not in launcher.command(ompi, 2, ["x"], library_bytes=True)
+
+
+def test_open_mpi_sends_unasked_where_its_shared_memory_has_the_room(monkeypatch):
+    names = ("OMPI_MCA_btl_sm_eager_limit", "OMPI_MCA_btl_sm_max_send_size")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    ompi = launcher.Launcher(launcher.Path("mpirun"), "openmpi")
+
+    def limits(ranks, free, found=ompi):
+        monkeypatch.setattr(launcher.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        return [launcher.environment(found, ranks).get(name) for name in names]
+
+    monkeypatch.setattr(launcher, "_SHARED", launcher.Path("/"))
+    assert limits(8, 2 * 8 * 2**24) == ["131072", "131072"]
+    assert limits(8, 2 * 8 * 2**24 - 1) == limits(4, 64_000_000) == [None, None]  # as in a container
+    assert limits(8, 2**40, launcher.Launcher(launcher.Path("mpiexec"), "mpich")) == [None, None]
+    monkeypatch.setenv(names[0], "4096")
+    assert limits(8, 2**40) == ["4096", "131072"]
+    monkeypatch.delenv(names[0])
+    monkeypatch.setattr(launcher, "_SHARED", launcher.Path("/nowhere"))
+    assert limits(8, 2**40) == [None, None]
 
 
 @pytest.mark.parametrize(
