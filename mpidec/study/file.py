@@ -30,8 +30,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 class Tune:
     """How step sizes are found: each method tries the same grid, the better half goes on to twice as many steps, up to all.
 
-    The last heat is as long as the runs, since the step size that suits DAT-SGD shrinks with the number of steps (theorem 4.1 of
-    arXiv 2506.00961: as T^-3/2 where noise rules): ended at a quarter, trials would choose too large a one for it, and for it alone.
+    The last heat is as long as the runs, since the step size that suits DAT-SGD shrinks with the number of steps (theorem 4.1
+    of arXiv 2506.00961: as T^-3/2 where noise rules): ended at a quarter, trials would choose too large a one for it, and for
+    it alone.
     """
 
     step_sizes: Annotated[list[float], Meta(description="the grid, the same for every method")]
@@ -45,7 +46,7 @@ class Tune:
 
     def steps(self, heat: int, iterations: int) -> int:
         """Those of a heat, from 0, where the runs have so many iterations."""
-        return max(1, round(iterations * min(1.0, self.share * 2**heat)))
+        return max(1, round(iterations * min(1.0, self.share * 2.0**heat)))
 
 
 @dataclass(frozen=True)
