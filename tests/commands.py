@@ -123,3 +123,13 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], status: int, *wo
     assert len(messages) == 1, done.stderr
     for word in words:
         assert word in messages[0], (word, messages[0])
+
+
+def counting_launcher(folder: Path) -> str:
+    """A launcher that notes each of its starts as a line of the file `starts`."""
+    found = launcher.find_launcher(launcher.family(launcher.library_version())).path
+    script = folder / "counts"
+    lines = ["#!/bin/sh", f'[ "$1" != --version ] || exec {found} --version', f"echo >>{folder}/starts", f'exec {found} "$@"']
+    script.write_text("\n".join([*lines, ""]))
+    script.chmod(0o755)
+    return str(script)

@@ -99,7 +99,7 @@ def climb(run: Run, algorithm: str, gossip: str = "plain") -> dict[int, list[dic
 
 def seconds(experiment: Experiment, *, starts: bool = True) -> float:
     """An estimate of how long a run takes on two quiet cores: its rounds, its iterations at most and, where the ranks were not
-    started for another seed, their start.
+    started for another run, their start.
     """
     nodes, seed = experiment.ranks, experiment.graph_seed
     topology = experiment.topology

@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,10 @@ def _list(sweeps: Mapping[str, Sweep], out: Path) -> int:
 
     left = count = 0.0
     for name, sweep in sweeps.items():
-        before = None
+        made = sorted(sweep.runs, key=lambda each: each.experiment.ranks)  # as they are, so that ranks are shared
+        shared = {each.index for before, each in pairwise(made) if share_ranks(before, each)}
         for each, state in zip(sweep.runs, states(sweep, out / name), strict=True):
-            lasts = seconds(each.experiment, starts=before is None or not share_ranks(sweep, before, each))
-            before = each
+            lasts = seconds(each.experiment, starts=each.index not in shared)
             print(f"{state.status:11}  {lasts:5.0f} s  {name}/{each.id}" + (f"  ({state.reason})" if state.reason else ""))
             left, count = left + lasts * (not state.done), count + (not state.done)
     print(f"{count:.0f} runs to make, at most about {left / 60:.0f} minutes on two quiet cores")

@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mpidec import __version__
-from mpidec.commands.handover import Handover
+from mpidec.commands.asking import add_options, changed_table, commands, each_run, folder_of, load
+from mpidec.commands.handover import Facts, Handover
 from mpidec.commands.interruption import Interruption
-from mpidec.config import Experiment, parse, read_table
+from mpidec.config import parse
 from mpidec.errors import BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, AgreedError, InputError, RunError
 from mpidec.mpi import launcher
-from mpidec.overrides import override
 from mpidec.recorder import Recorder
 from mpidec.run_folder import NEXT
 
@@ -30,104 +30,48 @@ def add_parser(subparsers: Any) -> None:
         help="run an experiment file on real ranks",
         description="Run an experiment. Started plainly, it starts its own ranks; under mpiexec or srun it is a rank.",
     )
-    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
-    parser.add_argument("-n", type=int, metavar="RANKS", help="number of ranks, instead of the file's")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="change a setting; repeatable")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for the results (default runs/NAME-DATE-TIME)")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with what is in --out, from the newest checkpoint; start where there is nothing yet",
-    )
-    parser.add_argument("--seed", type=int, help="the experiment's seed, instead of the file's")
-    parser.add_argument(
-        "--next",
-        action="append",
-        default=[],
-        type=_seed_and_folder,
-        metavar="SEED=DIR",
-        help="then the same with this seed, by the same ranks, into this folder; repeatable",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="show what would run and the traffic it would cause")
-    parser.add_argument(
-        "--library-bytes",
-        action="store_true",
-        help="record Open MPI's own byte counts beside the ledger (slower start)",
-    )
-    parser.add_argument("--no-picture", action="store_true", help="draw nothing at the end; mpidec report draws it later")
-    parser.add_argument("--place", action="store_true", help="in a Slurm job: neighbors on the same host where they can be")
+    add_options(parser)
     parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    if arguments.resume and arguments.out is None:
-        raise InputError("--resume goes on with the run in a folder: name it with --out")
-    if arguments.next and (arguments.resume or arguments.out is None):
-        raise InputError("--next names the folder of each run, none of which is there yet: give --out, and no --resume")
+    runs = each_run(arguments)
     if launcher.promised() is not None:
-        return _be_a_rank(arguments)
-    experiment, notes = load(arguments)
+        return _be_a_rank(runs)
+    experiments, notes = load(runs)
     for note in notes:
         print(f"mpidec: note: {note}", file=sys.stderr)
     if arguments.dry_run:
         from mpidec.commands.dry_run import show
 
-        return show(experiment)
+        return max(show(experiment) for experiment in experiments)
     from mpidec.commands.start import start_ranks
 
-    return start_ranks(experiment, arguments)
-
-
-def _seed_and_folder(text: str) -> tuple[int, Path]:
-    seed, _, folder = text.partition("=")
-    if not (folder and seed.isdecimal()):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted SEED=DIR, with a whole number of 0 or more")
-    return int(seed), Path(folder)
-
-
-def each_run(arguments: argparse.Namespace) -> list[argparse.Namespace]:
-    """The runs that the command line asks for, each by itself: the one of --seed and --out, and those of --next."""
-    own = {**vars(arguments), "next": []}
-    return [argparse.Namespace(**{**own, **more}) for more in ({}, *({"seed": s, "out": d} for s, d in arguments.next))]
-
-
-def load(arguments: argparse.Namespace) -> tuple[Experiment, list[str]]:
-    """The experiment that the command line describes, and notes on settings left out."""
-    table, notes = changed_table(arguments)
-    return parse(table, folder_of(arguments.experiment), arguments.experiment.name), notes
-
-
-def folder_of(experiment: Path) -> Path:
-    """Where relative paths in an experiment file start: its folder, or the current one for what is piped in."""
-    return experiment.resolve().parent if experiment.is_file() else Path.cwd()
-
-
-def changed_table(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """The experiment file's tables with the command line's changes."""
-    settings = list(arguments.set)
-    if arguments.n is not None:
-        settings.append(f"ranks={arguments.n}")
-    if arguments.seed is not None:
-        settings.append(f"seed={arguments.seed}")
-    return override(read_table(arguments.experiment), settings)
+    return start_ranks(experiments, runs)
 
 
 # -- a rank -----------------------------------------------------------------------------------------------------------
 
 
-def _be_a_rank(arguments: argparse.Namespace) -> int:
+def _be_a_rank(runs: Sequence[argparse.Namespace]) -> int:
     handover = Handover.received()
     interruption = Interruption(handover)
     from mpidec.mpi.world import World  # starts MPI
 
     world = World()
     status = 0
-    if arguments.next:
+    if len(runs) > 1:
         os.dup2(2, 1)  # launchers forward the two apart: only one keeps what is said of each run in order
     try:
-        for number, each in enumerate(each_run(arguments)):
-            status = max(status, _run_rank(world, each, number, interruption, handover))
+        if handover is None and len(runs) > 1:
+            world.first(lambda: load(runs)[1])  # as whoever starts ranks does, lest the first run be made and the last refused
+        facts = handover.facts() if handover is not None and world.rank == 0 else None
+        repeating = facts.commands if facts is not None else commands(runs)
+        for number, (each, command) in enumerate(zip(runs, repeating, strict=True)):
+            if number:
+                _begin_next(world, each)
+            status = max(status, _run_rank(world, each, command, facts, interruption, handover))
     except (AgreedError, RunError) as error:
         # raised on every rank alike, so that all leave together; one of them tells
         bad_input = isinstance(error, AgreedError)
@@ -166,24 +110,30 @@ def _leave(world: Any, status: int, handover: Handover | None) -> int:
     return 0
 
 
+def _begin_next(world: Any, arguments: argparse.Namespace) -> None:
+    """Between two runs: a ledger of its own, and a line that says which is next."""
+    world.new_books()
+    if world.rank == 0:
+        sys.stdout.flush()
+        print(f"{NEXT}{arguments.out}", file=sys.stderr, flush=True)
+
+
 def _run_rank(
-    world: Any, arguments: argparse.Namespace, number: int, interruption: Interruption, handover: Handover | None
+    world: Any,
+    arguments: argparse.Namespace,
+    command: str,
+    facts: Facts | None,
+    interruption: Interruption,
+    handover: Handover | None,
 ) -> int:
     from mpidec.experiment import run_experiment
 
-    if number:
-        world.new_books()
-        if world.rank == 0:
-            sys.stdout.flush()
-            print(f"{NEXT}{arguments.out}", file=sys.stderr, flush=True)
     world.together(lambda: launcher.check_promise(world.size))
     table, _ = world.first(lambda: _table_for_ranks(arguments))
     where = world.first(lambda: folder_of(arguments.experiment))
     experiment = world.together(lambda: parse(table, where, arguments.experiment.name))
     interruption.wait_for_a_checkpoint(experiment.checkpoint is not None)
-    facts = handover.facts() if handover is not None and world.rank == 0 else None
-    typed = shlex.join(["mpidec", *sys.argv[1:]])
-    about = world.first(lambda: _about(world, facts.commands[number] if facts else typed))
+    about = world.first(lambda: _about(world, command))
     progress = None
     if world.rank == 0:
         from mpidec.screen import Progress

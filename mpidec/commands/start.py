@@ -21,11 +21,13 @@ from typing import IO, Any
 
 import tomli_w
 
+from mpidec.commands.asking import commands
 from mpidec.commands.handover import VARIABLE, Facts, Handover
 from mpidec.config import Experiment
 from mpidec.errors import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED, NOT_WRITTEN, REQUEUE, InputError
 from mpidec.fitting import check_counting
 from mpidec.mpi import launcher
+from mpidec.problems import ProblemSpec
 from mpidec.resuming import open_again
 from mpidec.run_folder import check_new, now, replace
 
@@ -37,44 +39,36 @@ _INSIST_EVERY = 6.0  # seconds; Open MPI's launcher takes two signals within fiv
 _PAUSES = (0.0, 3.0)  # seconds before ranks that crashed in their start are started again: its cause may last a while
 
 
-def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
-    """Start the ranks of a checked experiment with the other options of `mpidec run`, and wait for them; the exit status.
+def start_ranks(experiments: Sequence[Experiment], runs: Sequence[argparse.Namespace]) -> int:
+    """Start the ranks of experiments, each with its options of `mpidec run`, and wait for them; the exit status.
 
-    The ranks read the resolved experiment, under the name of the user's file, not that file, which may be a pipe or may
+    The ranks read the resolved experiments, under the names of the user's files, not those files, which may be pipes or may
     change meanwhile. Raises InputError for what can be found wrong without them.
     """
-    experiment.topology.check(experiment.ranks)
-    experiment.problem.check(experiment.ranks)
-    experiment.problem.check_memory(experiment.ranks)
-    check_counting(experiment, arguments.library_bytes)
-    if arguments.next and experiment.checkpoint is not None:
-        raise InputError("--next: a run that keeps checkpoints is made by itself: leave out --next, or the table [checkpoint]")
-    out: Path | None = arguments.out
-    if out is not None and not arguments.resume:
-        _check_folders([out, *(folder for _, folder in arguments.next)])
-    elif out is not None and (opened := open_again(out, experiment.resolved, arguments.library_bytes)) is not None:
+    first, arguments = experiments[0], runs[0]
+    _check(experiments, arguments.library_bytes)
+    if not arguments.resume:
+        _check_folders([each.out for each in runs if each.out is not None])
+    elif (opened := open_again(arguments.out, first.resolved, arguments.library_bytes)) is not None:
         opened.settings.close()  # rank 0 will hold it
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     with _scratch(found) as scratch:
         handover = Handover(Path(scratch))
-        facts = Facts(_commands(arguments), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
-        copy = Path(scratch) / "experiment" / arguments.experiment.name
+        facts = Facts(commands(runs), os.getpid(), _columns(sys.stdout), _columns(sys.stderr))
         try:
             handover.give(facts)
-            copy.parent.mkdir()
-            copy.write_text(tomli_w.dumps(experiment.resolved))
+            lines = [_of_a_rank(*each, Path(scratch) / str(i)) for i, each in enumerate(zip(experiments, runs, strict=True))]
         except OSError as error:
             raise InputError(f"cannot write into {scratch}: {error.strerror}; name a folder with room in TMPDIR") from None
-        program = [*launcher.PYTHON, "-m", "mpidec", "run", *([f"--out={out}"] if out is not None else [])]
+        program = [*launcher.PYTHON, "-m", "mpidec", "run"]
         program += ["--library-bytes"] if arguments.library_bytes else []
-        program += ["--no-picture"] if arguments.no_picture else []
         program += ["--resume"] if arguments.resume else []
-        program += [f"--next={seed}={folder}" for seed, folder in arguments.next]
-        command = launcher.command(found, experiment.ranks, [*program, "--", str(copy)], arguments.library_bytes)
-        environment = launcher.environment(found, experiment.ranks) | {VARIABLE: scratch}
+        program += [*(f"--next={shlex.join(line)}" for line in lines[1:]), *lines[0]]
+        command = launcher.command(found, first.ranks, program, arguments.library_bytes)
+        environment = launcher.environment(found, first.ranks) | {VARIABLE: scratch}
         if arguments.place:
-            environment |= _placed(experiment, found, Path(scratch))
-        ask = None if experiment.checkpoint is None else lambda: handover.answer("stop", "asked to")
+            environment |= _placed(first, found, Path(scratch))
+        ask = None if first.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
         for pause in _PAUSES:
             if interrupted or handover.answered("folder") or not _is_a_crash(status):
@@ -100,23 +94,38 @@ def start_ranks(experiment: Experiment, arguments: argparse.Namespace) -> int:
     return FAILED if status in _TAKEN else status
 
 
+def _check(experiments: Sequence[Experiment], library_bytes: bool) -> None:
+    fitting: list[ProblemSpec] = []
+    for experiment in experiments:
+        experiment.topology.check(experiment.ranks)
+        if experiment.problem not in fitting:
+            experiment.problem.check(experiment.ranks)  # which may read whole files
+            experiment.problem.check_memory(experiment.ranks)
+            fitting.append(experiment.problem)
+        check_counting(experiment, library_bytes)
+
+
 def _check_folders(folders: Sequence[Path]) -> None:
-    for i, folder in enumerate(folders):
+    seen: set[Path] = set()
+    above: set[Path] = set()
+    for folder in folders:
         check_new(folder)
-        if folder.resolve() in [other.resolve() for other in folders[:i]]:
+        place = folder.resolve()
+        if place in seen:
             raise InputError(f"--next: {folder} is named twice; give each run a folder of its own")
+        if place in above or seen & set(place.parents):
+            raise InputError(f"--next: {folder} and another run's folder are one in the other; give each run one of its own")
+        seen.add(place)
+        above.update(place.parents)
 
 
-def _commands(arguments: argparse.Namespace) -> list[str]:
-    """A command that repeats each run: what was typed, but where several were asked for."""
-    if not arguments.next:
-        return [shlex.join(["mpidec", *sys.argv[1:]])]
-    settings = [*arguments.set, *([] if arguments.n is None else [f"ranks={arguments.n}"])]
-    shared = ["mpidec", "run", str(arguments.experiment), *(f"--set={setting}" for setting in settings)]
-    flags = ["--no-picture"] * arguments.no_picture + ["--library-bytes"] * arguments.library_bytes
-    own = [([] if arguments.seed is None else [f"--seed={arguments.seed}"]) + [f"--out={arguments.out}"]]
-    own += [[f"--seed={seed}", f"--out={folder}"] for seed, folder in arguments.next]
-    return [shlex.join([*shared, *one, *flags]) for one in own]
+def _of_a_rank(experiment: Experiment, arguments: argparse.Namespace, folder: Path) -> list[str]:
+    """A run's own arguments for the ranks, with a copy of its experiment in a new folder. Raises OSError."""
+    folder.mkdir()
+    copy = folder / arguments.experiment.name
+    copy.write_text(tomli_w.dumps(experiment.resolved))
+    out = [] if arguments.out is None else [f"--out={arguments.out}"]
+    return [*out, *(["--no-picture"] if arguments.no_picture else []), "--", str(copy)]
 
 
 def _is_a_crash(status: int) -> bool:

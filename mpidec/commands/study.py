@@ -18,8 +18,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "study",
         help="compare methods, each with a step size tuned for every setting",
-        description="Make the runs of a study that are not done yet: step sizes by successive halving at every point, then "
-        "every method with its best one over the seeds. Writes study.html, study.json, results.csv and tuning.csv.",
+        description="Make the runs of a study that are not done yet: step sizes by successive halving at every point, a heat "
+        "of all points at a time, then every method with its best one over the seeds. Writes study.html, study.json, "
+        "results.csv and tuning.csv.",
     )
     parser.add_argument("study", type=Path, metavar="STUDY.toml")
     parser.add_argument("--quick", action="store_true", help="the short form in the file's table [quick]")
@@ -39,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     from mpidec.study.thresholds import judge_thresholds, thresholds
     from mpidec.study.tuning import HeatFailedError, tune
     from mpidec.study.writing import Outcome, read_runs, write
-    from mpidec.sweep.planned import FILES, Plan
+    from mpidec.sweep.planned import FILES, Plan, joined
 
     study = read_study(arguments.study, quick=arguments.quick)
     out = arguments.out or Path("runs") / (study.file.name + ("-quick" if arguments.quick else ""))
@@ -51,21 +52,21 @@ def main(arguments: argparse.Namespace) -> int:
         return make(sweep, sweep.runs, folder, arguments.jobs)
 
     def measure() -> int:
-        tuned, runs = {}, {}
+        try:
+            tuned = tune(study, out, made)
+        except HeatFailedError as error:
+            print(f"mpidec: {error}", file=sys.stderr)
+            return FAILED
+        sweeps = {}
         for point in study.points:
-            try:
-                tuned[point.name] = tune(study, point, out, made)
-            except HeatFailedError as error:
-                print(f"mpidec: {error}", file=sys.stderr)
-                return FAILED
             steps = [(label, step, label) for label, step in tuned[point.name].step_sizes.items()]
             table = with_steps(point.table, steps, point.iterations, point.table["observe"])
-            sweep = Plan(point.name, table, study.file.seeds).write(out / FILES)
-            folder = out / point.name
-            made(sweep, folder)
-            if not all(state.done for state in states(sweep, folder)):
-                return FAILED
-            runs[point.name] = read_runs([run.folder(folder) for run in sweep.runs])
+            sweeps[point.name] = Plan(point.name, table, study.file.seeds).write(out / FILES)
+        last = joined("final runs", sweeps)
+        made(last, out)
+        if not all(state.done for state in states(last, out)):
+            return FAILED
+        runs = {name: read_runs([run.folder(out / name) for run in sweep.runs]) for name, sweep in sweeps.items()}
         found = results(study, tuned, runs)
         command = shlex.join(["mpidec", "study", str(arguments.study), *(["--quick"] if arguments.quick else [])])
         verdicts = [verdict for law in study.file.law for verdict in judge_law(study, law, found, command)]

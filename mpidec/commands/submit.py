@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from mpidec.commands.run import changed_table, folder_of
+from mpidec.commands.asking import changed_table, folder_of
 from mpidec.commands.sweep import refuse_ranks
 from mpidec.config import Experiment, parse
 from mpidec.errors import InputError

@@ -73,7 +73,7 @@ def make(sweep: Sweep, runs: Sequence[Run], out: Path, jobs: int) -> int:
     """Make the runs that are not done, tell of each and of how all stand; the exit status."""
     with _showing(runs, out) as hear:
         found = run(sweep, out, runs=runs, jobs=jobs, hear=hear)
-    return _close(runs, found, out)
+    return _close(runs, found, out, out / ("*/runs.csv" if sweep.parts else "runs.csv"))
 
 
 def refuse_ranks(what: str) -> None:
@@ -103,11 +103,11 @@ def _list(sweep: Sweep, runs: Sequence[Run], out: Path) -> int:
     return 0
 
 
-def _close(runs: Sequence[Run], found: Sequence[State], out: Path) -> int:
+def _close(runs: Sequence[Run], found: Sequence[State], out: Path, table: Path) -> int:
     """Tell how the runs stand, and why those that failed did; the exit status."""
     counts = Counter(state.status for state in found)
     told = ", ".join(f"{n} {status}" for status, n in counts.items())
-    print(f"{len(runs)} runs: {told}; table: {out / 'runs.csv'}", flush=True)
+    print(f"{len(runs)} runs: {told}; table: {table}", flush=True)
     for each, state in zip(runs, found, strict=True):
         if state.status == "running":
             print(f"mpidec: note: {each.id} is being run by another process", file=sys.stderr)

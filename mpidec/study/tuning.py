@@ -1,7 +1,7 @@
 """Each method's step size at a point, by successive halving (arXiv 1502.07943) over real runs, all candidates of a heat in one.
 
 The first heat has all step sizes; the better half of each method's goes on to the next, which has twice as many steps. The last
-is as long as the runs.
+is as long as the runs. All points have a heat together, so that those of as many ranks share them: to start many takes long.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from mpidec.metrics import METRICS
 from mpidec.reader import read_about, read_trace
 from mpidec.study.file import Point, Study, with_steps
 from mpidec.sweep import Sweep, states
-from mpidec.sweep.planned import FILES, Plan
+from mpidec.sweep.planned import FILES, Plan, joined
 
 Make = Callable[[Sweep, Path], int]
 """Makes the runs of a sweep that are not done, in a folder; the exit status."""
+
+Going = Mapping[str, Sequence[float]]
+"""The step sizes that a point still has for each method."""
 
 
 @dataclass(frozen=True)
@@ -51,50 +54,61 @@ class HeatFailedError(Exception):
     """A run of a heat did not come to its end; its sentence stands in the sweep's log."""
 
 
-def tune(study: Study, point: Point, out: Path, make: Make) -> Tuned:
-    """Make the heats that are not done yet and choose. Raises InputError where every step size of a method diverged."""
+def tune(study: Study, out: Path, make: Make) -> dict[str, Tuned]:
+    """Make the heats of all points that are not done yet and choose; by the points' names.
+
+    Raises InputError where every step size of a method diverged at one of them, HeatFailedError where a run failed.
+    """
     file, metric = study.file, METRICS[study.file.metric]
-    going = {label: sorted(file.tune.step_sizes) for label in study.methods}
-    seeds = range(file.seeds, file.seeds + file.tune.seeds)
-    trials: list[Trial] = []
+    going = {p.name: {label: sorted(file.tune.step_sizes) for label in study.methods} for p in study.points}
+    trials: dict[str, list[Trial]] = {point.name: [] for point in study.points}
     for heat in range(file.tune.heats):
-        steps = file.tune.steps(heat, point.iterations)
-        found = _heat(study, point, out, make, heat, steps, going, seeds)
-        trials += found
-        for label in study.methods:
-            own = [trial for trial in found if trial.method == label]
-            ranked = sorted(own, key=lambda trial: -trial.value if metric.higher_is_better else trial.value)
-            if not math.isfinite(ranked[0].value):
-                raise InputError(f"{label} diverged with every step size at {point.name}; give smaller ones in tune.step_sizes")
-            last = heat == file.tune.heats - 1
-            going[label] = sorted(trial.step_size for trial in ranked[: 1 if last else -(-len(ranked) // 2)])
-    return Tuned({label: own[0] for label, own in going.items()}, trials)
+        last = heat == file.tune.heats - 1
+        for name, found in _heat(study, out, make, heat, going).items():
+            trials[name] += found
+            for label in study.methods:
+                own = [trial for trial in found if trial.method == label]
+                ranked = sorted(own, key=lambda trial: -trial.value if metric.higher_is_better else trial.value)
+                if not math.isfinite(ranked[0].value):
+                    raise InputError(f"{label} diverged with every step size at {name}; give smaller ones in tune.step_sizes")
+                going[name][label] = sorted(trial.step_size for trial in ranked[: 1 if last else -(-len(ranked) // 2)])
+    return {name: Tuned({label: sizes[0] for label, sizes in own.items()}, trials[name]) for name, own in going.items()}
 
 
-def _heat(
-    study: Study,
-    point: Point,
-    out: Path,
-    make: Make,
-    heat: int,
-    steps: int,
-    going: Mapping[str, Sequence[float]],
-    seeds: Sequence[int],
-) -> list[Trial]:
-    tried = [(label, step, f"{label} {step:g}") for label, own in going.items() for step in own]
-    name = f"{point.name}.heat{heat}"
-    observe = {"every": steps, "metrics": [study.file.metric]}
+def _heat(study: Study, out: Path, make: Make, heat: int, going: Mapping[str, Going]) -> dict[str, list[Trial]]:
+    """Make the heat of all points; its trials, by the points' names."""
+    sweeps = {f"{p.name}.heat{heat}": _plan(study, p, heat, going[p.name]).write(out / FILES) for p in study.points}
+    make(joined(f"heat {heat}", sweeps), out)
+    found = {}
+    for (name, sweep), point in zip(sweeps.items(), study.points, strict=True):
+        for run, state in zip(sweep.runs, states(sweep, out / name), strict=True):
+            if not state.done:
+                raise HeatFailedError(f"{name}/{run.id} {state.status}: {state.reason}")
+        folders = [run.folder(out / name) for run in sweep.runs]
+        found[point.name] = _trials(study, point, heat, _tried(going[point.name]), folders)
+    return found
+
+
+def _tried(going: Going) -> list[tuple[str, float, str]]:
+    """Method, step size and label of each trial of a heat."""
+    return [(label, step, f"{label} {step:g}") for label, own in going.items() for step in own]
+
+
+def _plan(study: Study, point: Point, heat: int, going: Going) -> Plan:
+    file = study.file
+    steps = file.tune.steps(heat, point.iterations)
     # abreast, since many trials take turns on few cores: times faster, and no seconds are asked for
     table = {key: value for key, value in point.table.items() if key != "checkpoint"}  # methods that go abreast keep none
-    plan = Plan(name, {**with_steps(table, tried, steps, observe), "abreast": True}, seeds)
-    sweep = plan.write(out / FILES)
-    make(sweep, out / name)
-    traces, endings = [], []
-    for run, state in zip(sweep.runs, states(sweep, out / name), strict=True):
-        if not state.done:
-            raise HeatFailedError(f"{name}/{run.id} {state.status}: {state.reason}")
-        traces.append(read_trace(run.folder(out / name)))
-        endings.append(read_about(run.folder(out / name)).methods)
+    table = with_steps(table, _tried(going), steps, {"every": steps, "metrics": [file.metric]}) | {"abreast": True}
+    return Plan(f"{point.name}.heat{heat}", table, range(file.seeds, file.seeds + file.tune.seeds))
+
+
+def _trials(
+    study: Study, point: Point, heat: int, tried: Sequence[tuple[str, float, str]], folders: Sequence[Path]
+) -> list[Trial]:
+    """What the runs in `folders`, one a seed, say of a heat's trials at a point."""
+    traces = [read_trace(folder) for folder in folders]
+    endings = [read_about(folder).methods for folder in folders]
     worst = -math.inf if METRICS[study.file.metric].higher_is_better else math.inf
     found = [
         Estimate(worst, math.nan, math.nan, len(traces))
@@ -102,4 +116,5 @@ def _heat(
         else estimate([trace[new][-1][study.file.metric] for trace in traces])
         for _, _, new in tried
     ]
+    steps = study.file.tune.steps(heat, point.iterations)
     return [Trial(label, step, heat, steps, own) for (label, step, _), own in zip(tried, found, strict=True)]

@@ -14,12 +14,13 @@ import time
 import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from mpidec.checkpoint.sets import FOLDER as CHECKPOINTS
 from mpidec.overrides import as_read, difference
-from mpidec.run_folder import lock
+from mpidec.run_folder import NEXT, lock
 from mpidec.sweep.plan import Run, Sweep
 
 Status = Literal["to do", "running", "finished", "diverged", "interrupted", "failed", "killed", "blocked"]
@@ -96,11 +97,15 @@ def run_json(folder: Path) -> dict[str, Any]:
 
 
 def reason(log: Path) -> str:
-    """The last sentence of a run's log: what a rank raised, or what mpidec said in the end; empty where nothing was told."""
+    """The last sentence of a run's log: what a rank raised, or what mpidec said in the end; empty where nothing was told.
+
+    What is said of further runs by the same ranks stands there too until they have ended, and is left out.
+    """
     try:
         lines = log.read_text(errors="replace").splitlines()[1:]  # the first is the command
     except FileNotFoundError:
         return ""
+    lines = list(takewhile(lambda line: not line.startswith(NEXT), lines))
     spoken = [line.removeprefix("mpidec: ") for line in lines if line.startswith("mpidec: ") and "mpidec: note:" not in line]
     raised = [line for line in lines if line.startswith("[rank ")]
     told = raised or spoken or [line for line in lines if line.strip()]

@@ -43,14 +43,16 @@ class SweepFile:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep. `settings` are all its changes of the base experiment but the seed, as `--set` takes them."""
+    """One run of a sweep. `settings` are all its changes of the experiment `base` but the seed, as `--set` takes them."""
 
     index: int
     id: str
     varied: Mapping[str, Any]
     seed: int
+    base: Path
     settings: tuple[str, ...]
     experiment: Experiment
+    library_bytes: bool = False
 
     def folder(self, out: Path) -> Path:
         """Its run folder in the sweep's."""
@@ -63,14 +65,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as it will run: `keys` are the varied key paths, `notes` tell of settings that a choice left without a use."""
+    """A sweep as it will run: `keys` are the varied key paths, `notes` tell of settings that a choice left without a use.
+
+    One that joins several has them as `parts`, by the folder of each within its own, and no keys.
+    """
 
     name: str
-    base: Path
     keys: tuple[str, ...]
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
-    library_bytes: bool = False
+    parts: Mapping[str, Sweep] = field(default_factory=dict)
 
 
 def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
@@ -117,9 +121,10 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
             where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())
             raise InputError(f"{path.name}: {f'with {where}: ' if where else ''}{error}") from None
         notes |= dict.fromkeys(left_out)
-        runs.append(Run(len(runs), _id(varied, experiment.seed), varied, experiment.seed, given, experiment))
+        own = _id(varied, experiment.seed)
+        runs.append(Run(len(runs), own, varied, experiment.seed, base, given, experiment, file.library_bytes))
     _check_different(runs, path.name)
-    return Sweep(file.name, base, keys, tuple(runs), tuple(notes), file.library_bytes)
+    return Sweep(file.name, keys, tuple(runs), tuple(notes))
 
 
 def _settings(table: Table, where: str, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +40,13 @@ class Plan:
             if not (folder / name).exists() or (folder / name).read_text() != text:
                 (folder / name).write_text(text)
         return read_sweep(folder / f"{self.name}.toml")
+
+
+def joined(name: str, parts: Mapping[str, Sweep]) -> Sweep:
+    """The runs of several sweeps as one, by the folder of each: what goes into OUT is what each would put into OUT/FOLDER.
+
+    So runs of different sweeps can share their ranks.
+    """
+    runs = [replace(run, id=f"{folder}/{run.id}") for folder, part in parts.items() for run in part.runs]
+    notes = dict.fromkeys(note for part in parts.values() for note in part.notes)
+    return Sweep(name, (), tuple(replace(run, index=i) for i, run in enumerate(runs)), tuple(notes), parts)

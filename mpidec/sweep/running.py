@@ -1,17 +1,19 @@
 """Making the runs of a sweep: `mpidec run` for those that are not done, some at a time.
 
-Runs that differ by the seed alone are made by the same ranks, one after another: to start twenty takes as long as many a run.
+Runs on as many ranks are made by the same ones, one after another: to start twenty takes as long as many a run.
 
 Nothing is left running at the end, unless the sweep is killed outright: then its runs go on, and hold their locks.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -24,7 +26,10 @@ from mpidec.mpi.launcher import PYTHON, sharing_cores
 from mpidec.run_folder import NEXT
 from mpidec.sweep.folders import State, claim, clear, state
 from mpidec.sweep.plan import Run, Sweep
-from mpidec.sweep.table import write_table
+from mpidec.sweep.table import write_tables
+
+MOST = 64
+"""Runs by the same ranks, at most: each has a log that is open meanwhile, and its arguments on one command line."""
 
 _LOOK_EVERY = 0.05  # seconds between two looks at what is running
 _LINGERING = 5.0  # seconds that ranks may take to notice that `mpidec run` was killed
@@ -36,11 +41,11 @@ Hear = Callable[[Run, State], None]
 def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int = 1, hear: Hear | None = None) -> list[State]:
     """Make those of `runs` (all of the sweep) that are not done in the folder `out`, `jobs` at a time; their states, in order.
 
-    A run that another process is making is left to it. One that failed, was interrupted or was killed is made again, in
-    place of its old folder, or goes on there if it keeps checkpoints. runs.csv is written after each. `hear` is told of each
-    run that is done already, starts or ends. Only the main thread can call this: SIGINT, SIGTERM and SIGHUP end the runs that
-    are under way, in order, and raise KeyboardInterrupt once they have gone (Stopped where all of them ended well or at a
-    checkpoint, and no SIGINT came); a second SIGINT ends them at once.
+    Runs with few ranks come first. A run that another process is making is left to it. One that failed, was interrupted or
+    was killed is made again, in place of its old folder, or goes on there if it keeps checkpoints. runs.csv is written after
+    each. `hear` is told of each run that is done already, starts or ends. Only the main thread can call this: SIGINT, SIGTERM
+    and SIGHUP end the runs that are under way, in order, and raise KeyboardInterrupt once they have gone (Stopped where all of
+    them ended well or at a checkpoint, and no SIGINT came); a second SIGINT ends them at once.
 
     Raises InputError, before anything runs, where a folder is in the way of a run or `out` cannot be made, and RunError
     where a file cannot be read or written; the runs under way are ended then too.
@@ -59,11 +64,11 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     try:
         with _signals() as asked, _leaving_nothing(started):
             waiting = _not_done(runs, out, tell)
-            most = -(-len(waiting) // jobs)
+            sizes = Counter(each.experiment.ranks for each, _ in waiting)
             while started or (waiting and not asked):
                 while waiting and len(started) < jobs and not asked:
-                    group = _together(sweep, waiting, most)
-                    job = _start(sweep, group, out, environment)
+                    group = _together(waiting, min(MOST, -(-sizes[waiting[0][0].experiment.ranks] // jobs)))
+                    job = _start(group, out, environment)
                     for each, _ in group:
                         taken = job is not None and any(own is each for own in job.runs)
                         if not taken and (found := state(each, out)).status != "running":
@@ -76,20 +81,20 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                     job.pass_on(asked)
                     ended = job.child.poll() is not None
                     while not ended and job.goes_on(out):
-                        write_table(sweep, out)
+                        write_tables(sweep, out, job.runs[job.at - 1])
                         tell(job.runs[job.at - 1], state(job.runs[job.at - 1], out, held=True))
                         tell(job.runs[job.at], State("running"))
                 for job in [job for job in started if job.child.returncode is not None]:
                     started.remove(job)
                     at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
                     begun = _close(job, out, interrupted=bool(asked))
-                    write_table(sweep, out)
                     for i, each in enumerate(job.runs[job.at : begun]):
+                        write_tables(sweep, out, each)
                         if i:
                             tell(each, State("running"))  # too short for a look at it
                         tell(each, state(each, out))
                     waiting[:0] = [(each, _stamp(each.log(out))) for each in job.runs[begun:]]
-            write_table(sweep, out)
+            write_tables(sweep, out)
         if asked:
             raise Stopped if at_checkpoints and signal.SIGINT not in asked else KeyboardInterrupt
         return [state(each, out) for each in runs]
@@ -100,21 +105,23 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
 
 
 def _not_done(runs: Sequence[Run], out: Path, tell: Hear) -> list[tuple[Run, object]]:
-    """The runs to make, with stamps of their logs, and the folder for them."""
+    """The runs to make, those with few ranks first, with stamps of their logs; and the folders for them."""
     before = [(each, state(each, out)) for each in runs]
     for _, found in before:
         if found.status == "blocked":
             raise InputError(found.reason)
-    if (out / "experiment.toml").exists():
-        raise InputError(f"{out} is the folder of one run, wanted one for the runs of a sweep; give another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror}; give another --out") from None
+    for folder in dict.fromkeys([out, *(each.log(out).parent for each in runs)]):
+        if (folder / "experiment.toml").exists():
+            raise InputError(f"{folder} is the folder of one run, wanted one for the runs of a sweep; give another --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {folder}: {error.strerror}; give another --out") from None
     for each, found in before:
         if found.done:
             tell(each, found)
-    return [(each, _stamp(each.log(out))) for each, found in before if not found.done]
+    waiting = sorted((each for each, found in before if not found.done), key=lambda each: each.experiment.ranks)
+    return [(each, _stamp(each.log(out))) for each in waiting]
 
 
 @dataclass
@@ -137,9 +144,12 @@ class _Job:
             self.heard += 1
 
     def goes_on(self, out: Path) -> bool:
-        """Go to the next run, if that has begun."""
+        """Go to the next run, if that has begun; the lock of one that is done is given back, so that others see that it is."""
         begun = self.at + 1 < len(self.runs) and (self.runs[self.at + 1].folder(out) / "run.json").exists()
-        self.at += begun
+        if begun:
+            if state(self.runs[self.at], out, held=True).done:
+                fcntl.flock(self.logs[self.at], fcntl.LOCK_UN)
+            self.at += 1
         return begun
 
     def divide(self) -> int:
@@ -161,22 +171,23 @@ class _Job:
         return len(parts)
 
 
-def share_ranks(sweep: Sweep, one: Run, other: Run) -> bool:
-    """Whether the same ranks can make two runs: they differ by the seed alone, keep no checkpoints, and want no counters of the
-    library's, which know no runs.
+def share_ranks(one: Run, other: Run) -> bool:
+    """Whether the same ranks can make two runs: they want as many, keep no checkpoints, and want no counters of the library's,
+    which know no runs.
     """
-    return one.settings == other.settings and not sweep.library_bytes and one.experiment.checkpoint is None
+    alone = any(each.library_bytes or each.experiment.checkpoint is not None for each in (one, other))
+    return one.experiment.ranks == other.experiment.ranks and not alone
 
 
-def _together(sweep: Sweep, waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
+def _together(waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
     """Take the next runs, `most` at most, that the same ranks can make."""
     group = [waiting.pop(0)]
-    while waiting and len(group) < most and share_ranks(sweep, group[0][0], waiting[0][0]):
+    while waiting and len(group) < most and share_ranks(group[0][0], waiting[0][0]):
         group.append(waiting.pop(0))
     return group
 
 
-def _start(sweep: Sweep, group: Sequence[tuple[Run, object]], out: Path, environment: dict[str, str]) -> _Job | None:
+def _start(group: Sequence[tuple[Run, object]], out: Path, environment: dict[str, str]) -> _Job | None:
     """Start those runs of a group that no other process makes, or has made since the sweep began and their logs were stamped;
     None where none is left.
     """
@@ -196,14 +207,14 @@ def _start(sweep: Sweep, group: Sequence[tuple[Run, object]], out: Path, environ
             if each.experiment.checkpoint is None:
                 clear(each, out)
             log.truncate(0)
-            log.write(f"$ {shlex.join(['mpidec', *_arguments(sweep, each, out)])}\n".encode())
+            log.write(f"$ {shlex.join(['mpidec', 'run', *_arguments(each, out)])}\n".encode())
         if not runs:
             return None
-        more = [f"--next={each.seed}={each.folder(out)}" for each in runs[1:]]
+        more = [f"--next={shlex.join(_arguments(each, out))}" for each in runs[1:]]
         # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once; the other logs are
         # passed on for the sake of their locks
         child = subprocess.Popen(
-            [*PYTHON, "-m", "mpidec", *_arguments(sweep, runs[0], out), *more],
+            [*PYTHON, "-m", "mpidec", "run", *_arguments(runs[0], out), *more],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=logs[0],
@@ -218,11 +229,11 @@ def _start(sweep: Sweep, group: Sequence[tuple[Run, object]], out: Path, environ
     return _Job(runs, child, logs)
 
 
-def _arguments(sweep: Sweep, each: Run, out: Path) -> list[str]:
-    """What makes a run by itself."""
-    arguments = ["run", str(sweep.base), *(f"--set={setting}" for setting in each.settings)]
+def _arguments(each: Run, out: Path) -> list[str]:
+    """What `mpidec run` takes to make a run by itself."""
+    arguments = [str(each.base), *(f"--set={setting}" for setting in each.settings)]
     arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
-    arguments += ["--library-bytes"] if sweep.library_bytes else []
+    arguments += ["--library-bytes"] if each.library_bytes else []
     return arguments + (["--resume"] if each.experiment.checkpoint is not None else [])
 
 

@@ -17,6 +17,16 @@ from mpidec.sweep.plan import Run, Sweep
 Row = dict[str, Any]
 
 
+def write_tables(sweep: Sweep, out: Path, of: Run | None = None) -> None:
+    """Write runs.csv, of a sweep that joins several that of each; only the one in which the run `of` stands, if it is given.
+
+    Raises OSError where it cannot.
+    """
+    for folder, part in (sweep.parts or {"": sweep}).items():
+        if of is None or of.folder(out).parent == out / folder:
+            write_table(part, out / folder)
+
+
 def write_table(sweep: Sweep, out: Path) -> Path:
     """Write `out`/runs.csv from the folders alone, whole or not at all; its path. Raises OSError where it cannot.
 

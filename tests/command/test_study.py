@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli_w
-from commands import assert_one_sentence, mpidec, rows
+from commands import assert_one_sentence, counting_launcher, mpidec, rows
+from resuming import assert_same, lasting
 
 DECAYING = Path(__file__).resolve().parents[2] / "launch" / "experiments" / "decaying.toml"
 
@@ -65,6 +66,32 @@ def test_a_study_tunes_runs_compares_and_does_nothing_twice(tmp_path):
     again = mpidec("study", "small.toml", cwd=tmp_path)
     assert again.returncode == 0 and "started" not in again.stdout
     assert {path: path.stat().st_mtime_ns for path in out.rglob("trace.csv")} == before
+
+
+def test_ranks_start_once_a_heat_for_each_number_of_them(tmp_path):
+    """Of four points, half on two ranks and half on three: in two heats and the runs, six times."""
+    axes = [{"ranks": [2, 3]}, {"problem.zeta": [1.0, 10.0]}]
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(small(vary=axes, seeds=2)))
+    done = mpidec("study", "small.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting_launcher(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "starts").read_text().count("\n") == 6
+    out = tmp_path / "out"
+    points = [f"ranks-{ranks}_zeta-{zeta}" for ranks in (2, 3) for zeta in ("1.0", "10.0")]
+    for point in points:
+        for folder, seeds in ((f"{point}.heat0", [2]), (f"{point}.heat1", [2]), (point, [0, 1])):
+            assert sorted(path.name for path in (out / folder).glob("*.log")) == [f"seed={seed}.log" for seed in seeds]
+            assert {row["run"] for row in rows(out / folder / "runs.csv")} == {f"seed={seed}" for seed in seeds}
+            for seed in seeds:
+                log = (out / folder / f"seed={seed}.log").read_text()
+                assert log.startswith("$ mpidec run ") and f"--out=out/{folder}/seed={seed}" in log.splitlines()[0]
+                assert log.count("nodes, ") == 1
+    assert [row["ranks"] for row in rows(out / "results.csv")] == ["2"] * 4 + ["3"] * 4
+    assert list(dict.fromkeys(row["point"] for row in rows(out / "tuning.csv"))) == points
+    # a point by itself, from its sweep file, is the same
+    done = mpidec("sweep", f"out/sweeps/{points[1]}.toml", "--out", "alone", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        assert_same(out / points[1] / f"seed={seed}", lasting(tmp_path / "alone" / f"seed={seed}"))
 
 
 def test_bad_input_is_one_sentence(tmp_path):

@@ -12,10 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from commands import assert_one_sentence, finish, mpidec, rows, small, start, write
+from commands import assert_one_sentence, counting_launcher, finish, mpidec, rows, small, start, write
 from resuming import assert_same, lasting
-
-from mpidec.mpi.launcher import family, find_launcher, library_version
 
 METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 2, "rounds_init": 1, "iterations": 10},
@@ -249,7 +247,7 @@ def test_diverged_runs_are_done_and_give_a_status_of_their_own(tmp_path):
     assert times(tmp_path / "out" / "step_size=1e+308,seed=1") == before
 
 
-# -- runs that differ by the seed alone share their ranks ----------------------------------------------------------------
+# -- runs on as many ranks share them ------------------------------------------------------------------------------------
 
 THREE = 'name = "three"\nexperiment = "base.toml"\nseeds = 3\n'
 FAILS = """
@@ -270,19 +268,9 @@ class Fails(mpidec.DifAltGDmin):
 """
 
 
-def counting(folder: Path) -> str:
-    """A launcher that notes each of its starts."""
-    found = find_launcher(family(library_version())).path
-    script = folder / "counts"
-    lines = ["#!/bin/sh", f'[ "$1" != --version ] || exec {found} --version', f"echo >>{folder}/starts", f'exec {found} "$@"']
-    script.write_text("\n".join([*lines, ""]))
-    script.chmod(0o755)
-    return str(script)
-
-
 def test_seeds_are_made_by_the_same_ranks_and_come_out_as_alone(tmp_path):
     lay_sweep(tmp_path, THREE)
-    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting(tmp_path))
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting_launcher(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "starts").read_text().count("\n") == 1
     told = [line.partition("  ")[2].split(" after")[0] for line in done.stdout.splitlines() if "seed=" in line]
@@ -302,7 +290,7 @@ def test_seeds_are_made_by_the_same_ranks_and_come_out_as_alone(tmp_path):
 def test_a_run_that_fails_takes_no_later_one_with_it(tmp_path):
     (tmp_path / "mine.py").write_text(FAILS)
     lay_sweep(tmp_path, THREE, ranks=2, method=[{"algorithm": "mine.py:Fails", "rounds": 1, "iterations": 5}])
-    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting(tmp_path))
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, MPIDEC_MPIEXEC=counting_launcher(tmp_path))
     assert_one_sentence(done, 1, "seed=1 failed: [rank 0] RuntimeError: a fault of mine")
     assert (tmp_path / "starts").read_text().count("\n") == 2
     assert listing(tmp_path) == {"seed=0": "finished", "seed=1": "failed", "seed=2": "finished"}
@@ -310,13 +298,44 @@ def test_a_run_that_fails_takes_no_later_one_with_it(tmp_path):
     assert ["a fault of mine" in log for log in logs] == [False, True, False]
 
 
-def test_further_runs_of_the_same_ranks_want_folders_of_their_own(tmp_path):
-    file = write(tmp_path, small())
-    assert_one_sentence(mpidec("run", file, "--next", "2=b", cwd=tmp_path), 2, "--next", "give --out")
-    assert_one_sentence(mpidec("run", file, "--out=a", "--next=2=a", cwd=tmp_path), 2, "a is named twice")
-    (tmp_path / "b").mkdir()
-    assert_one_sentence(mpidec("run", file, "--out=a", "--next=2=b", cwd=tmp_path), 2, "b")
-    assert not (tmp_path / "a").exists()
+MIXED = """
+name = "mixed"
+experiment = "base.toml"
+[[vary]]
+"method.0.algorithm" = ["dif_altgdmin", "mine.py:Held", "altgdmin_fusion", "dif_altgdmin"]
+"graph.topology" = ["ring", "complete", "star", "star"]
+ranks = [3, 3, 3, 2]
+"""
+
+
+def test_what_is_done_of_runs_of_different_settings_stays_done_and_the_rest_is_made_later(tmp_path):
+    """SIGTERM comes while the second of three runs on three ranks waits in its third step; one on two was made before."""
+    (tmp_path / "mine.py").write_text(HELD)
+    (tmp_path / "hold").write_text("")
+    lay_sweep(tmp_path, MIXED, method=[{"algorithm": "dif_altgdmin", "iterations": 5}], observe={"every": 1})
+    names = list(listing(tmp_path))
+    environment = {"MPIDEC_MPIEXEC": counting_launcher(tmp_path)}
+    command = [sys.executable, "-m", "mpidec", "sweep", "sweep.toml", "--out", str(tmp_path / "out")]
+    process = start(command, tmp_path, **environment)
+    waiting = tmp_path / "out" / names[1] / "trace.csv"
+    wait_for(lambda: waiting.exists() and waiting.read_text().count("\n") == 4)
+    assert listing(tmp_path) == dict(zip(names, ["finished", "running", "running", "finished"], strict=True))
+    process.send_signal(signal.SIGTERM)
+    assert_one_sentence(finish(process, 60), 130, "interrupted", "the rest")
+    wait_for(lambda: not left(tmp_path), 10)
+    assert listing(tmp_path) == dict(zip(names, ["finished", "interrupted", "to do", "finished"], strict=True))
+    assert (tmp_path / "starts").read_text().count("\n") == 2  # of two ranks, and of three
+    before = {name: times(tmp_path / "out" / name) for name in (names[0], names[3])}
+    (tmp_path / "hold").unlink()
+    done = mpidec("sweep", "sweep.toml", "--out", "out", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "starts").read_text().count("\n") == 3
+    assert set(listing(tmp_path).values()) == {"finished"}
+    assert {name: times(tmp_path / "out" / name) for name in before} == before
+    for name in names:
+        head, *said = (tmp_path / "out" / f"{name}.log").read_text().splitlines()
+        assert head.startswith("$ mpidec run ") and name in head
+        assert sum("│" in line for line in said) == 1
 
 
 # -- what is refused before anything runs ------------------------------------------------------------------------------

@@ -65,15 +65,16 @@ class Runs:
 
     def __init__(self, best, limit=math.inf, status="finished"):
         self.best, self.limit, self.status = best, limit, status
-        self.made = []
+        self.made, self.asked = [], []
 
     def __call__(self, sweep, out):
+        self.asked.append((sweep.name, [run.experiment.ranks for run in sweep.runs]))
         for run in sweep.runs:
             if (folder := run.folder(out)).exists():
                 continue
             folder.mkdir(parents=True)
             run.log(out).write_text("made\n")
-            self.made.append((sweep.name, run.seed, [m.label for m in run.experiment.methods]))
+            self.made.append((run.id, run.seed, [m.label for m in run.experiment.methods]))
             (folder / "experiment.toml").write_text(tomli_w.dumps(run.experiment.resolved))
             endings = {}
             head = "method,step,seconds,compute_seconds,comm_seconds,rounds,messages_max,bytes_max,bytes_total,suboptimality"
@@ -97,17 +98,23 @@ class Runs:
 def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials(tmp_path):
     study = study_of(tmp_path)
     runs = Runs({"dat_sgd": 0.011, "plain": 0.25})
-    tuned = tune(study, study.points[0], tmp_path / "out", runs)
+    every = tune(study, tmp_path / "out", runs)
+    tuned = every["ranks-2"]
+    assert list(every) == ["ranks-2", "ranks-4"]
     assert tuned.step_sizes == {"dat_sgd": 0.01, "plain": 0.3}
     heats = [[t for t in tuned.trials if t.heat == heat] for heat in range(3)]
     assert [len(own) for own in heats] == [14, 8, 4]  # of two methods: 7, 4, 2
     assert [{t.steps for t in own} for own in heats] == [{20}, {40}, {80}]  # from a quarter to as long as the runs
-    # two seeds that no run of the study has: 3 and 4
-    assert [(name, seed) for name, seed, _ in runs.made] == [(f"ranks-2.heat{h}", s) for h in range(3) for s in (3, 4)]
+    # two seeds that no run of the study has: 3 and 4; all points have a heat before any has the next
+    assert [name for name, _, _ in runs.made] == [
+        f"ranks-{n}.heat{h}/seed={s}" for h in range(3) for n in (2, 4) for s in (3, 4)
+    ]
+    assert runs.asked == [(f"heat {heat}", [2, 2, 4, 4]) for heat in range(3)]
+    assert (tmp_path / "out" / "ranks-2.heat0" / "seed=3.log").is_file()
     values = [t.value for t in heats[0] if t.method == "plain"]
     assert values == pytest.approx([abs(math.log(s / 0.25)) + 3.5 for s in GRID])
     before = len(runs.made)
-    assert tune(study, study.points[0], tmp_path / "out", runs) == tuned
+    assert tune(study, tmp_path / "out", runs) == every
     assert len(runs.made) == before
 
 
@@ -125,16 +132,16 @@ def test_heats_double_from_their_first_share_to_the_whole():
 
 def test_a_step_size_that_diverges_is_never_chosen(tmp_path):
     study = study_of(tmp_path)
-    tuned = tune(study, study.points[0], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=0.05))
-    assert tuned.step_sizes == {"dat_sgd": 0.03, "plain": 0.03}
-    with pytest.raises(InputError, match=r"dat_sgd diverged with every step size at ranks-4; give smaller ones"):
-        tune(study, study.points[1], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=1e-9))
+    for tuned in tune(study, tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=0.05)).values():
+        assert tuned.step_sizes == {"dat_sgd": 0.03, "plain": 0.03}
+    with pytest.raises(InputError, match=r"dat_sgd diverged with every step size at ranks-2; give smaller ones"):
+        tune(study, tmp_path / "none", Runs({"dat_sgd": 1.0, "plain": 1.0}, limit=1e-9))
 
 
 def test_a_run_that_failed_ends_the_tuning(tmp_path):
     study = study_of(tmp_path)
     with pytest.raises(HeatFailedError, match=r"ranks-2.heat0/seed=3 failed"):
-        tune(study, study.points[0], tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, status="failed"))
+        tune(study, tmp_path / "out", Runs({"dat_sgd": 1.0, "plain": 1.0}, status="failed"))
 
 
 def test_a_method_is_compared_by_its_values_seed_by_seed(tmp_path):
@@ -526,7 +533,7 @@ def test_iterations_can_be_an_axis_and_targets_are_looked_up_in_the_traces(tmp_p
         ("ranks-2_iterations-80", 80, 80),
         ("ranks-4_iterations-40", 40, 40),
     ]
-    tuned = tune(study, study.points[1], tmp_path / "out", Runs({"dat_sgd": 0.01, "plain": 0.3}))
+    tuned = tune(study, tmp_path / "out", Runs({"dat_sgd": 0.01, "plain": 0.3}))["ranks-4_iterations-40"]
     assert sorted({trial.steps for trial in tuned.trials}) == [10, 20, 40]
 
     def trace(*values):

@@ -1,6 +1,7 @@
 """Sweep files: their expansion into runs, the names of runs, and the sentences for what is wrong in them."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from commands import small, write
 from mpidec.config import parse
 from mpidec.errors import InputError
 from mpidec.overrides import literal, override, read_value
-from mpidec.sweep import Run, read_sweep, states, write_table
+from mpidec.run_folder import NEXT
+from mpidec.sweep import Run, read_sweep, running, states, write_table
+from mpidec.sweep.planned import joined
+from mpidec.sweep.table import write_tables
 
 LONGEST_FILE_NAME = 255
 
@@ -260,6 +264,8 @@ def test_states_are_read_off_the_folders_alone(tmp_path):
     assert not out.exists()
     for run, status in zip(runs, ("finished", "diverged", "interrupted", "failed", "running", None), strict=False):
         lay(run, out, status)
+    with runs[1].log(out).open("a") as log:  # until they have ended, of further runs by the same ranks too
+        log.write(f"{NEXT}out/seed=2\nmpidec: the reason of another\n")
     runs[6].log(out).write_text("$ mpidec run\n")
     runs[7].log(out).write_text("$ mpidec run\nmpidec: note: something\nmpidec: a torus of 3\nmpidec: note: more\n")
     runs[8].log(out).write_text("")
@@ -289,3 +295,103 @@ def test_the_table_has_the_last_whole_row_of_each_method(tmp_path):
         '"rounds=1,seed=1",1,1,killed,a,,0,,9',
         '"rounds=2,seed=1",2,1,failed,,,,,',
     ]
+
+
+# -- several sweeps as one, and runs that share their ranks -------------------------------------------------------------
+
+
+def test_several_sweeps_as_one_keep_their_folders_logs_and_tables(tmp_path):
+    out, parts = tmp_path / "out", {}
+    for name, text in (("a", "seeds = 2"), ("b.heat0", '[[vary]]\n"method.0.rounds" = [1, 2]\n')):
+        (tmp_path / name).mkdir()
+        parts[name] = read_sweep(sweep_file(tmp_path / name, text))
+    both = joined("both", parts)
+    own = [(out / name, run) for name, part in parts.items() for run in part.runs]
+    assert [run.index for run in both.runs] == [0, 1, 2, 3]
+    assert [(run.folder(out), run.log(out)) for run in both.runs] == [(run.folder(at), run.log(at)) for at, run in own]
+    assert [(r.base, r.settings, r.experiment) for r in both.runs] == [(r.base, r.settings, r.experiment) for _, r in own]
+    assert both.runs[0].folder(out) == out / "a" / "seed=0"
+    for run in both.runs:
+        lay(run, out, "finished")
+    assert {state.status for state in states(both, out)} == {"finished"}
+    write_tables(both, out, both.runs[0])
+    assert not (out / "b.heat0" / "runs.csv").exists()
+    write_tables(both, out)
+    for name, part in parts.items():
+        table = (out / name / "runs.csv").read_text()
+        assert write_table(part, out / name).read_text() == table
+        assert table.splitlines()[1].startswith(f"{part.runs[0].id}," if name == "a" else f'"{part.runs[0].id}",')
+    assert not (out / "runs.csv").exists()
+
+
+def test_runs_on_as_many_ranks_share_them_whatever_else_differs(tmp_path):
+    (tmp_path / "other").mkdir()
+    one = read_sweep(sweep_file(tmp_path, '[[vary]]\n"method.0.rounds" = [1, 2]\n[[vary]]\nranks = [3, 4]\n')).runs
+    other = read_sweep(sweep_file(tmp_path / "other", "", graph={"topology": "complete"}, seed=7)).runs
+    assert [[running.share_ranks(a, b) for b in (*one, *other)] for a in one] == [
+        [True, False, True, False, True],
+        [False, True, False, True, False],
+    ] * 2
+    counting = read_sweep(sweep_file(tmp_path / "other", "library_bytes = true")).runs[0]
+    keeping = read_sweep(sweep_file(tmp_path / "other", "", checkpoint={"every": 5})).runs[0]
+    for alone in (counting, keeping):
+        assert not any(running.share_ranks(alone, run) or running.share_ranks(run, alone) for run in (*one, alone))
+
+
+class Launches:
+    """Stands in for the making of runs by `mpidec run`: takes down which runs each start of ranks makes, and lays them."""
+
+    def __init__(self, sweep, out):
+        self.by_folder = {str(run.folder(out)): run for run in sweep.runs}
+        self.out, self.made, self.returncode = out, [], 0
+        self.asked = []
+
+    def __call__(self, command, **_):
+        own = command[command.index("run") + 1 :]
+        lines = [[word for word in own if not word.startswith("--next=")]]
+        lines += [shlex.split(word.removeprefix("--next=")) for word in own if word.startswith("--next=")]
+        self.asked.append(lines)
+        folders = [word.removeprefix("--out=") for line in lines for word in line if word.startswith("--out=")]
+        self.made.append([self.by_folder[folder].id for folder in folders])
+        for folder in folders:
+            run = self.by_folder[folder]
+            said = run.log(self.out).read_text()
+            lay(run, self.out, "finished")
+            run.log(self.out).write_text(said)
+        first = self.by_folder[folders[0]].log(self.out)
+        first.write_text(first.read_text() + "".join(f"{NEXT}{folder}\n" for folder in folders[1:]))
+        return self
+
+    def poll(self):
+        return 0
+
+    def wait(self):
+        return 0
+
+    def send_signal(self, _):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("jobs", "most", "groups"), [(1, 64, [5, 5]), (2, 64, [3, 2, 3, 2]), (1, 4, [4, 1, 4, 1])])
+def test_ranks_start_once_for_a_number_of_them_few_first_and_the_results_stay_in_order(
+    jobs, most, groups, tmp_path, monkeypatch
+):
+    axes = '[[vary]]\n"method.0.rounds" = [1, 2, 3, 4, 5]\n[[vary]]\nranks = [4, 3]\n'
+    sweep, out = read_sweep(sweep_file(tmp_path, axes)), tmp_path / "out"
+    launches = Launches(sweep, out)
+    monkeypatch.setattr(running, "MOST", most)
+    monkeypatch.setattr(running.subprocess, "Popen", launches)
+    found = running.run(sweep, out, jobs=jobs)
+    assert [state.status for state in found] == ["finished"] * 10
+    assert [len(made) for made in launches.made] == groups
+    in_order = [f"rounds={rounds},ranks={ranks},seed=1" for ranks in (3, 4) for rounds in range(1, 6)]
+    assert [name for made in launches.made for name in made] == in_order
+    listed = [line.split('"')[1] for line in (out / "runs.csv").read_text().splitlines()[1:]]
+    assert listed == [run.id for run in sweep.runs]
+    for lines in launches.asked:
+        for line in lines:
+            assert line[0] == str(tmp_path / "base.toml")
+            assert [word for word in line if word.startswith("--set=ranks")]
+    for run in sweep.runs:
+        (said,) = run.log(out).read_text().splitlines()
+        assert said.startswith("$ mpidec run ") and run.id in said
