@@ -28,11 +28,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 @dataclass(frozen=True)
 class Tune:
-    """How step sizes are found: each method tries the same grid, the better half goes on to twice as many steps, up to all.
-
-    The last heat is as long as the runs, since the step size that suits DAT-SGD shrinks with the number of steps (theorem 4.1
-    of arXiv 2506.00961: as T^-3/2 where noise rules): ended at a quarter, trials would choose too large a one for it alone.
-    """
+    """How step sizes are found: each method tries the same grid, the better half goes on to twice as many steps, up to all."""
 
     step_sizes: Annotated[list[float], Meta(description="the grid, the same for every method")]
     seeds: Annotated[int, Meta(ge=1, description="repetitions of a trial, by seeds that no later run has")] = 2
@@ -43,9 +39,13 @@ class Tune:
         """How many there are."""
         return 1 + math.ceil(-math.log2(self.share))
 
+    def part(self, heat: int) -> float:
+        """The share of the iterations that a heat has, counted from 0."""
+        return min(1.0, math.ldexp(self.share, heat))
+
     def steps(self, heat: int, iterations: int) -> int:
-        """Those of a heat, from 0, where the runs have so many iterations."""
-        return max(1, round(iterations * min(1.0, math.ldexp(self.share, heat))))
+        """Those of a heat where the runs have so many iterations."""
+        return max(1, round(iterations * self.part(heat)))
 
 
 @dataclass(frozen=True)

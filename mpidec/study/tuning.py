@@ -1,7 +1,9 @@
 """Each method's step size at a point, by successive halving (arXiv 1502.07943) over real runs, all candidates of a heat in one.
 
 The first heat has all step sizes; the better half of each method's goes on to the next, which has twice as many steps. The last
-is as long as the runs. All points have a heat together, so that those of as many ranks share them: to start many takes long.
+is as long as the runs. What suits DAT-SGD shrinks with the number of steps, as T^-3/2 where noise rules (theorem 4.1 of arXiv
+2506.00961), which the better half of a short heat may not hold: so smaller ones go on too, of all methods alike, as far down as
+that law may lead. All points have a heat together, so that those of as many ranks share them: to start many takes long.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ def tune(study: Study, out: Path, make: Make) -> dict[str, Tuned]:
     trials: dict[str, list[Trial]] = {point.name: [] for point in study.points}
     for heat in range(file.tune.heats):
         last = heat == file.tune.heats - 1
+        ahead = 1 / file.tune.part(heat)
         for name, found in _heat(study, out, make, heat, going).items():
             trials[name] += found
             for label in study.methods:
@@ -71,8 +74,21 @@ def tune(study: Study, out: Path, make: Make) -> dict[str, Tuned]:
                 ranked = sorted(own, key=lambda trial: -trial.value if metric.higher_is_better else trial.value)
                 if not math.isfinite(ranked[0].value):
                     raise InputError(f"{label} diverged with every step size at {name}; give smaller ones in tune.step_sizes")
-                going[name][label] = sorted(trial.step_size for trial in ranked[: 1 if last else -(-len(ranked) // 2)])
+                sizes = [trial.step_size for trial in ranked]
+                going[name][label] = sizes[:1] if last else going_on(sizes, ahead)
     return {name: Tuned({label: sizes[0] for label, sizes in own.items()}, trials[name]) for name, own in going.items()}
+
+
+def going_on(ranked: Sequence[float], ahead: float) -> list[float]:
+    """Of step sizes, the best first, those for the next heat, where the runs are `ahead` times as long as the one they were in:
+    the better half, and below the best as many as reach down to what it would shrink to as T^-3/2.
+    """
+    best, kept = ranked[0], set(ranked[: -(-len(ranked) // 2)])
+    for size in sorted((size for size in ranked if size < best), reverse=True):
+        kept.add(size)
+        if size <= best / ahead**1.5:
+            break
+    return sorted(kept)
 
 
 def _heat(study: Study, out: Path, make: Make, heat: int, going: Mapping[str, Going]) -> dict[str, list[Trial]]:

@@ -19,7 +19,7 @@ from mpidec.study.file import Tune, read_study
 from mpidec.study.judging import Result, factor, judge_law, results, standing, summary
 from mpidec.study.targets import reached
 from mpidec.study.thresholds import crossing, growth, judge_thresholds, thresholds
-from mpidec.study.tuning import HeatFailedError, Tuned, tune
+from mpidec.study.tuning import HeatFailedError, Tuned, going_on, tune
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "launch" / "experiments"
 GRID = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
@@ -61,10 +61,13 @@ def study_of(folder, short=False, **changes):
 
 
 class Runs:
-    """Stands in for the making of runs: every method ends at |log(step / best)| + seed, and diverges above `limit`."""
+    """Stands in for the making of runs: every method ends at |log(step / best)| + seed, and diverges above `limit`.
 
-    def __init__(self, best, limit=math.inf, status="finished"):
-        self.best, self.limit, self.status = best, limit, status
+    The best step size is that of 80 iterations, and shrinks with their number as its `power`.
+    """
+
+    def __init__(self, best, limit=math.inf, status="finished", power=0.0):
+        self.best, self.limit, self.status, self.power = best, limit, status, power
         self.made, self.asked = [], []
 
     def __call__(self, sweep, out):
@@ -82,7 +85,8 @@ class Runs:
             for method in run.experiment.resolved["method"]:
                 step = method["step_size"]
                 name = method["label"].split()[0]
-                end = abs(math.log(step / self.best[name])) + run.seed
+                best = self.best[name] * (method["iterations"] / 80) ** self.power
+                end = abs(math.log(step / best)) + run.seed
                 diverged = step > self.limit
                 endings[method["label"]] = {"ending": "diverged" if diverged else "finished", "steps": 1, "bad_step": None}
                 at = 1 if diverged else method["iterations"]
@@ -103,7 +107,7 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
     assert list(every) == ["ranks-2", "ranks-4"]
     assert tuned.step_sizes == {"dat_sgd": 0.01, "plain": 0.3}
     heats = [[t for t in tuned.trials if t.heat == heat] for heat in range(3)]
-    assert [len(own) for own in heats] == [14, 8, 4]  # of two methods: 7, 4, 2
+    assert [len(own) for own in heats] == [14, 9, 5]  # of two methods: 7, 4 or 5, and 2 or 3
     assert [{t.steps for t in own} for own in heats] == [{20}, {40}, {80}]  # from a quarter to as long as the runs
     # two seeds that no run of the study has: 3 and 4; all points have a heat before any has the next
     assert [name for name, _, _ in runs.made] == [
@@ -116,6 +120,27 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
     before = len(runs.made)
     assert tune(study, tmp_path / "out", runs) == every
     assert len(runs.made) == before
+
+
+@pytest.mark.parametrize("best", [0.001, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("power", [-1.5, -1.0, 0.0])
+def test_halving_keeps_what_is_best_in_the_end_where_that_shrinks_with_the_steps(power, best, tmp_path):
+    grid = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
+    study = study_of(tmp_path, tune={"step_sizes": grid}, vary=None)
+    # in the first heat a step size four or eight times as large is the best, up to one for which the half ends above `best`
+    tuned = tune(study, tmp_path / "out", Runs({"dat_sgd": best, "plain": 0.3}, power=power))["all"]
+    assert tuned.step_sizes["dat_sgd"] == best
+    last = [t.step_size for t in tuned.trials if (t.heat, t.method) == (2, "dat_sgd")]
+    assert best in last and len(last) < len(grid)
+
+
+def test_who_goes_on_to_the_next_heat():
+    # the better half of seven, and what lies between the best and an eighth of it, that included
+    assert going_on([0.1, 0.3, 1.0, 3.0, 0.03, 0.01, 0.003], 4.0) == [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+    assert going_on([0.1, 0.03, 0.01, 0.3, 1.0, 3.0, 0.003], 4.0) == [0.01, 0.03, 0.1, 0.3]
+    # (1/2)^1.5 = 0.35
+    assert going_on([0.1, 0.3, 0.03, 1.0, 0.01], 2.0) == [0.03, 0.1, 0.3]
+    assert going_on([0.01, 0.03, 0.1], 4.0) == [0.01, 0.03]  # nothing smaller is left
 
 
 def test_heats_double_from_their_first_share_to_the_whole():
