@@ -7,7 +7,7 @@ it, which waits while the rank does something else. Arrays lie in memory that a 
 fro between them is a few bytes that say what to compute, and that it is done.
 
 Nothing is left behind: a fork ends when its rank closes its socket, as the end of the rank does, and the parent when the rank
-that started it ends. Both ignore SIGINT and SIGTERM, which ranks answer in their own order.
+that started it ends, and all its forks. They ignore SIGINT and SIGTERM, which ranks answer in their own order.
 
 `python -m mpidec.problems.forked MODULE` is the parent, with a socket that listens as its standard input. MODULE has
 `load()`, which imports the library, and `begin(memory, threads)`, which makes the function of what is to be computed.
@@ -15,9 +15,11 @@ that started it ends. Both ignore SIGINT and SIGTERM, which ranks answer in thei
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import gc
+import hashlib
 import importlib
 import mmap
 import os
@@ -31,7 +33,9 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from mpidec.errors import InputError
@@ -44,9 +48,13 @@ _ASK = struct.Struct("=II")  # what to compute, for how many samples
 _DONE = b"+"
 _WAITING = 4096  # ranks that may ask while the library is being loaded; the kernel allows no more
 _PATIENCE = 30.0  # seconds from the bind of a socket to its listening, which is the next call of another rank
+_LINGERING = 5.0  # seconds that other ranks of the host may take to end
 
 _parents: list[tuple[subprocess.Popen[bytes], int]] = []
 """Those that this process started, each with the end of a pipe that it watches: closed by the kernel, however this one ends."""
+
+_asking: weakref.WeakSet[Forked] = weakref.WeakSet()
+"""All that this process has."""
 
 
 @functools.cache
@@ -58,39 +66,48 @@ def token() -> str:
 class Forked:
     """A fork of the process of this host that has loaded MODULE's library, and the `memory` that it shares with this one.
 
-    Raises InputError where the library cannot be imported, with the reason.
+    Raises InputError where the library cannot be imported, with the reason, RuntimeError where the fork has ended.
     """
 
     def __init__(self, module: str, nbytes: int, token: str, threads: int) -> None:
         self._module = module
         self._socket = _connect(module, token)
         weakref.finalize(self, self._socket.close)
+        _asking.add(self)
         file = os.memfd_create("mpidec") if hasattr(os, "memfd_create") else _unnamed_file()
         try:
             os.ftruncate(file, nbytes)
             self.memory = mmap.mmap(file, nbytes)
-            socket.send_fds(self._socket, [_HELLO.pack(nbytes, threads)], [file])
+            with self._telling_of_its_end():
+                socket.send_fds(self._socket, [_HELLO.pack(nbytes, threads)], [file])
+                answer = self._socket.recv(1)
+                while answer not in (_DONE, b"") and (more := self._socket.recv(1 << 12)):
+                    answer += more
         finally:
             os.close(file)
-        answer = self._hear()
         if answer != _DONE:
-            while more := self._socket.recv(1 << 12):
-                answer += more
-            raise InputError(answer.decode())
+            raise InputError(answer.decode()) if answer else self._ended()
 
     def compute(self, what: int, samples: int) -> None:
         """Have it compute. Raises RuntimeError where the fork has ended, as when memory ran out."""
-        self._socket.sendall(_ASK.pack(what, samples))
-        self._hear()
+        with self._telling_of_its_end():
+            self._socket.sendall(_ASK.pack(what, samples))
+            if not self._socket.recv(1):
+                raise self._ended()
 
-    def _hear(self) -> bytes:
+    def close(self) -> None:
+        """Have it end."""
+        self._socket.close()
+
+    @contextmanager
+    def _telling_of_its_end(self) -> Iterator[None]:
         try:
-            answer = self._socket.recv(1)
+            yield
         except ConnectionError:
-            answer = b""
-        if not answer:
-            raise RuntimeError(f"the process that computes for {self._module} has ended; was it killed, for want of memory?")
-        return answer
+            raise self._ended() from None
+
+    def _ended(self) -> RuntimeError:
+        return RuntimeError(f"the process that computes for {self._module} has ended; was it killed, for want of memory?")
 
 
 def _unnamed_file() -> int:
@@ -100,8 +117,8 @@ def _unnamed_file() -> int:
 
 def _connect(module: str, token: str) -> socket.socket:
     """A connection to the process of this host; starts it, if this is the first rank to ask."""
-    # a name that no file has, and that goes with the socket, where the system has such names
-    name = f"mpidec-{module}-{token}"
+    # a name that no file has, and that goes with the socket, where the system has such names; else a short one
+    name = "mpidec-" + hashlib.sha256(f"{module} {token}".encode()).hexdigest()[:16]
     address = f"\0{name}" if sys.platform == "linux" else os.path.join(tempfile.gettempdir(), name)
     until = time.monotonic() + _PATIENCE
     while True:
@@ -144,7 +161,19 @@ def _start(module: str, address: str) -> bool:
         finally:
             os.close(watched)
         _parents.append((parent, own))
+        if len(_parents) == 1:
+            atexit.register(_end)
     return True
+
+
+def _end() -> None:
+    """End what this process has, and wait for the parents that it started: a container may have nobody else who does."""
+    for forked in list(_asking):
+        forked.close()
+    for parent, own in _parents:
+        os.close(own)
+        with suppress(subprocess.TimeoutExpired):  # of a rank that goes on alone
+            parent.wait(_LINGERING)
 
 
 def _user(connection: socket.socket) -> int:
@@ -166,12 +195,15 @@ def main(module: str, watched: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     listening = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # forks do not listen: who asks once the parent has gone is to start another
     found: Any = importlib.import_module(module)
     lacking = b""
     try:
         found.load()
-    except ImportError as error:
-        lacking = str(error).encode()
+    except Exception as error:
+        # a library may be there and broken in many ways
+        lacking = (str(error) if isinstance(error, InputError) else f"{module}: {type(error).__name__}: {error}").encode()
     gc.collect()
     gc.freeze()  # a collection would write to all objects, and so copy the pages that they are in
     while watched not in select.select([listening.fileno(), watched], [], [])[0]:
@@ -189,11 +221,18 @@ def main(module: str, watched: int) -> None:
             os.close(watched)
             try:
                 _serve(connection, found.begin)
+            except (ConnectionError, ProcessLookupError):
+                os._exit(0)  # the rank has gone
             except BaseException:
                 sys.excepthook(*sys.exc_info())
                 sys.stderr.flush()
                 os._exit(1)
             os._exit(0)
+    if (address := listening.getsockname()) and isinstance(address, str):
+        Path(address).unlink(missing_ok=True)
+    listening.close()
+    with suppress(ChildProcessError):
+        os.wait()  # with SIGCHLD ignored, for the last of them
 
 
 def _serve(connection: socket.socket, begin: Callable[[mmap.mmap, int], Work]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mpidec.errors import InputError
 from mpidec.problems.fashion_files import CLASSES
 from mpidec.problems.forked import Work
 
@@ -63,12 +64,12 @@ def board(memory: mmap.mmap) -> Board:
 
 
 def load() -> None:
-    """Import PyTorch. Raises ImportError, with a sentence for the user, where that fails."""
+    """Import PyTorch. Raises InputError where that fails, which it may in many ways."""
     try:
         import torch  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'kind "lenet" takes its gradients from PyTorch, which cannot be imported ({error}): '
+    except Exception as error:
+        raise InputError(
+            f'kind "lenet" takes its gradients from PyTorch, which cannot be imported ({type(error).__name__}: {error}): '
             "install the extra mpidec[torch]"
         ) from None
 

@@ -116,6 +116,7 @@ def read_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
             experiment.topology.check(experiment.ranks)
             if (kind := (experiment.problem, experiment.ranks)) not in fitting:
                 experiment.problem.check(experiment.ranks)  # which may read whole files
+                experiment.problem.check_memory(experiment.ranks)
                 fitting.append(kind)
         except InputError as error:
             where = ", ".join(f"{key} = {literal(value)}" for key, value in varied.items())

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import shlex
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from mpidec.errors import REQUEUE, InputError, RunError, Stopped
+from mpidec.errors import BAD_INPUT, REQUEUE, InputError, RunError, Stopped
 from mpidec.mpi.launcher import PYTHON, sharing_cores
 from mpidec.run_folder import NEXT
 from mpidec.sweep.folders import State, claim, clear, state
@@ -30,6 +31,8 @@ from mpidec.sweep.table import write_tables
 
 MOST = 64
 """Runs by the same ranks, at most: each has a log that is open meanwhile, and its arguments on one command line."""
+
+_FILES = 64  # that this process may want open beside those logs
 
 _LOOK_EVERY = 0.05  # seconds between two looks at what is running
 _LINGERING = 5.0  # seconds that ranks may take to notice that `mpidec run` was killed
@@ -65,9 +68,11 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
         with _signals() as asked, _leaving_nothing(started):
             waiting = _not_done(runs, out, tell)
             sizes = Counter(each.experiment.ranks for each, _ in waiting)
+            most = _most(jobs)
+            alone: set[str] = set()
             while started or (waiting and not asked):
                 while waiting and len(started) < jobs and not asked:
-                    group = _together(waiting, min(MOST, -(-sizes[waiting[0][0].experiment.ranks] // jobs)))
+                    group = _together(waiting, min(most, -(-sizes[waiting[0][0].experiment.ranks] // jobs)), alone)
                     job = _start(group, out, environment)
                     for each, _ in group:
                         taken = job is not None and any(own is each for own in job.runs)
@@ -87,7 +92,11 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                 for job in [job for job in started if job.child.returncode is not None]:
                     started.remove(job)
                     at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
+                    refused = not asked and job.refused(out)
                     begun = _close(job, out, interrupted=bool(asked))
+                    if refused:  # for the sake of one: each by itself tells which
+                        begun = 0
+                        alone.update(each.id for each in job.runs)
                     for i, each in enumerate(job.runs[job.at : begun]):
                         write_tables(sweep, out, each)
                         if i:
@@ -152,6 +161,11 @@ class _Job:
             self.at += 1
         return begun
 
+    def refused(self, out: Path) -> bool:
+        """Whether several runs were refused together, before any rank was started."""
+        first = self.runs[0].folder(out) / "run.json"
+        return len(self.runs) > 1 and self.child.returncode == BAD_INPUT and not first.exists()
+
     def divide(self) -> int:
         """Give each log what was said of its own run, and take what stands in those of runs that never began; how many did."""
         parts: list[list[bytes]] = [[]]
@@ -179,10 +193,18 @@ def share_ranks(one: Run, other: Run) -> bool:
     return one.experiment.ranks == other.experiment.ranks and not alone
 
 
-def _together(waiting: list[tuple[Run, object]], most: int) -> list[tuple[Run, object]]:
-    """Take the next runs, `most` at most, that the same ranks can make."""
+def _most(jobs: int) -> int:
+    """How many runs each job may have, by the number of files that this process may have open."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, (files - _FILES) // jobs))
+
+
+def _together(waiting: list[tuple[Run, object]], most: int, alone: Container[str]) -> list[tuple[Run, object]]:
+    """Take the next runs, `most` at most, that the same ranks can make; one of `alone` by itself."""
     group = [waiting.pop(0)]
     while waiting and len(group) < most and share_ranks(group[0][0], waiting[0][0]):
+        if group[0][0].id in alone or waiting[0][0].id in alone:
+            break
         group.append(waiting.pop(0))
     return group
 

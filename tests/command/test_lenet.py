@@ -1,6 +1,7 @@
 """Runs on LeNet-5: real ranks against the same steps in one process, the bytes they send, and no run without PyTorch."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -27,6 +28,33 @@ def experiment(folder, *methods):
         "method": [{"iterations": 6, **method} for method in methods],
         "observe": {"every": 2, "metrics": ["objective", "test_accuracy", "test_accuracy_local"]},
     }
+
+
+COUNTS = """
+from dataclasses import dataclass
+from pathlib import Path
+import mpidec
+
+@dataclass(frozen=True, kw_only=True)
+class Counts(mpidec.DSGD):
+    '''Notes, at rank 0 after its first step, which processes of this folder have PyTorch: the parent, and its forks.'''
+    def step(self, net, problem, state, k):
+        if net.rank == 0 and k == 1:
+            here, found = Path(__file__).parent, {}
+            for about in Path('/proc').glob('[0-9]*/stat'):
+                try:
+                    command = (about.parent / 'cmdline').read_bytes()
+                    parent = int(about.read_text().rpartition(')')[2].split()[1])
+                    if b'mpidec.problems.forked' in command and (about.parent / 'cwd').resolve() == here:
+                        found[int(about.parent.name)] = parent
+                except OSError:
+                    continue  # it has ended
+            parents = set(found.values()) & set(found)
+            with (here / 'seen').open('a') as file:
+                print(*parents, file=file)
+                print(*(fork for fork, parent in found.items() if parent in parents), file=file)
+        return super().step(net, problem, state, k)
+"""
 
 
 def test_ranks_do_as_one_process_and_send_each_number_as_four_bytes(tmp_path):
@@ -60,6 +88,24 @@ def test_ranks_do_as_one_process_and_send_each_number_as_four_bytes(tmp_path):
 
     assert float(last["dat_sgd_momentum"]["test_accuracy"]) == pytest.approx(accuracy(finals.mean(axis=0)))
     assert float(last["dat_sgd_momentum"]["test_accuracy_local"]) == pytest.approx(np.mean([accuracy(x) for x in finals]))
+
+
+def test_runs_by_the_same_ranks_share_one_process_with_pytorch_and_come_out_as_alone(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch, the extra mpidec[torch], is not installed")
+    (tmp_path / "mine.py").write_text(COUNTS)
+    path = write(tmp_path, experiment(tmp_path, {"algorithm": "mine.py:Counts", "step_size": 0.3}))
+    runs = [[path, "--no-picture"], [path, "--set=problem.batch=3", "--no-picture"]]
+    done = mpidec("run", *runs[0], "--out=a", f"--next={shlex.join([*runs[1], '--out=b'])}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # in each run: one parent, the same, and a fork for each of three ranks; perhaps those of the run before too
+    seen = [set(map(int, line.split())) for line in (tmp_path / "seen").read_text().splitlines()]
+    assert len(seen) == 4 and seen[0] == seen[2] and len(seen[0]) == 1
+    assert all(3 <= len(forks) <= 6 for forks in seen[1::2])
+    assert not any(Path(f"/proc/{process}").exists() for process in set.union(*seen))
+    for run, folder in zip(runs, "ab", strict=True):
+        assert mpidec("run", *run, "--out", f"alone {folder}", cwd=tmp_path).returncode == 0
+        together, alone = (np.load(tmp_path / name / "final.npz") for name in (folder, f"alone {folder}"))
+        assert together.files == alone.files and all(np.array_equal(together[name], alone[name]) for name in alone.files)
 
 
 def test_the_short_form_of_the_study(tmp_path):

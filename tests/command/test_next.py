@@ -110,7 +110,7 @@ NOT_TO_BE_NEXT = {
     "no folder": ("small.toml --seed 2", ["--out is missing"]),
     "the folder of the first": ("small.toml --out=a", ["a is named twice"]),
     "a folder in that of the first": ("small.toml --out=a/b", ["a/b", "one in the other"]),
-    "the folder around that of the first": ("small.toml --out=.", ["."]),
+    "the folder around that of the first": ("small.toml --out=nest", ["nest and another run's folder are one in the other"]),
     "a folder that is there": ("small.toml --out=there", ["there exists"]),
     "another number of ranks": ("small.toml --out=b -n 4", ["b is for 4 ranks and the first for 3"]),
     "checkpoints": ("small.toml --out=b --set checkpoint.every=5", ["--next", "b, is made by itself", "[checkpoint]"]),
@@ -138,7 +138,8 @@ def test_what_cannot_be_next_is_refused_before_any_rank_starts(case, tmp_path):
     (tmp_path / "there").mkdir()
     before = sorted(tmp_path.rglob("*"))
     text, told = NOT_TO_BE_NEXT[case]
-    done = mpidec("run", "small.toml", "--out=a", f"--next={text}", cwd=tmp_path, MPIDEC_MPIEXEC="false")
+    first = "--out=nest/a" if "nest" in text else "--out=a"
+    done = mpidec("run", "small.toml", first, f"--next={text}", cwd=tmp_path, MPIDEC_MPIEXEC="false")
     assert_one_sentence(done, 2, *told)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -11,9 +11,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tomli_w
 from commands import assert_one_sentence, counting_launcher, finish, mpidec, rows, small, start, write
 from resuming import assert_same, lasting
+
+from mpidec.sweep import read_sweep, run
 
 METHODS = [
     {"algorithm": "dif_altgdmin", "rounds": 2, "rounds_init": 1, "iterations": 10},
@@ -285,6 +289,25 @@ def test_seeds_are_made_by_the_same_ranks_and_come_out_as_alone(tmp_path):
         assert head.startswith("$ mpidec run ") and f"--seed={seed}" in head
         assert sum("│" in line for line in said) == len(METHODS)
         assert "next" not in "".join(said)
+
+
+def test_a_run_that_is_refused_as_it_starts_takes_no_other_with_it(tmp_path):
+    """Its data have gone since the sweep was read, and the ranks are asked to make all runs."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "X.npy", rng.standard_normal((6, 10, 8)))
+        np.save(tmp_path / name / "y.npy", rng.standard_normal((6, 10)))
+    data = {"kind": "multitask_regression", "source": "files", "path": "a", "rank": 2}
+    (tmp_path / "base.toml").write_text(tomli_w.dumps({**small(ranks=2), "problem": data}))
+    (tmp_path / "s.toml").write_text('name = "s"\nexperiment = "base.toml"\n[[vary]]\n"problem.path" = ["a", "b", "c"]\n')
+    sweep = read_sweep(tmp_path / "s.toml")
+    (tmp_path / "b" / "y.npy").unlink()
+    told = []
+    found = run(sweep, tmp_path / "out", hear=lambda each, state: told.append((each.index, state.status)))
+    assert [state.status for state in found] == ["finished", "failed", "finished"]
+    assert "y.npy" in found[1].reason
+    assert [(i, status) for i, status in told if status != "running"] == [(0, "finished"), (1, "failed"), (2, "finished")]
 
 
 def test_a_run_that_fails_takes_no_later_one_with_it(tmp_path):

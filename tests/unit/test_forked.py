@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mpidec.errors import InputError
+from mpidec.problems import forked
 from mpidec.problems.forked import Forked, token
 
 # stands for a large library: `load` notes in which process it is, work 0 adds up, work 1 fails
@@ -35,8 +36,13 @@ def begin(memory, threads):
     return work
 """
 LACKING = """
+from mpidec.errors import InputError
 def load():
-    raise ImportError("install the extra of that name")
+    raise InputError("install the extra of that name")
+"""
+BROKEN = """
+def load():
+    raise OSError("libother.so.12: cannot open shared object file")
 """
 
 
@@ -44,6 +50,7 @@ def load():
 def library(tmp_path, monkeypatch):
     (tmp_path / "large.py").write_text(LIBRARY)
     (tmp_path / "lacking.py").write_text(LACKING)
+    (tmp_path / "broken.py").write_text(BROKEN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return "large"
 
@@ -110,20 +117,78 @@ def test_a_fork_ends_with_the_object_that_asks_it_and_no_signal_to_all_ends_it_b
     assert Asked("d" + token())(1)["parent"] == parent
 
 
-def test_where_the_library_is_lacking_everybody_who_asks_is_told(library):
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("lacking", "^install the extra of that name$"),
+        ("broken", "^broken: OSError: libother.so.12: cannot open shared object file$"),
+    ],
+)
+def test_where_the_library_cannot_be_loaded_everybody_who_asks_is_told(library, module, told):
     for _ in range(2):
-        with pytest.raises(InputError, match="^install the extra of that name$"):
-            Forked("lacking", 8, token(), 1)
+        with pytest.raises(InputError, match=told):
+            Forked(module, 8, token(), 1)
 
 
 def test_a_fork_that_was_killed_or_failed_is_told_of(library, capfd):
-    killed, failed = Asked("e" + token()), Asked("e" + token())
-    os.kill(killed(1)["pid"], signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="the process that computes for large has ended; was it killed"):
-        killed(1)
-    with pytest.raises(RuntimeError, match="has ended"):
+    idle, busy, failed = (Asked("e" + token()) for _ in range(3))
+    ended = "the process that computes for large has ended; was it killed"
+    pid = idle(1)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid)
+    with pytest.raises(RuntimeError, match=ended):  # nobody takes what is asked
+        idle(1)
+    os.kill(busy(1)["pid"], signal.SIGSTOP)
+    busy.forked._socket.sendall(bytes(8))
+    os.kill(int(busy.seen[-4]), signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=ended):  # nobody answers
+        busy(1)
+    with pytest.raises(RuntimeError, match=ended):
         failed.forked.compute(1, 1)
     assert "ValueError: this cannot be computed" in capfd.readouterr().err
+
+
+def test_a_rank_that_goes_while_its_fork_computes_leaves_no_word(library, capfd):
+    one, other = Asked("g" + token()), Asked("g" + token())
+    pid = one(1)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    one.forked._socket.sendall(bytes(8))
+    one.forked.close()
+    os.kill(pid, signal.SIGCONT)
+    assert gone(pid)
+    assert other(1)["sum"] == 1
+    assert capfd.readouterr().err == ""
+
+
+def test_once_the_parent_was_killed_another_is_started_and_forks_go_on(library):
+    one = Asked("h" + token())
+    parent = one(1)["parent"]
+    os.kill(parent, signal.SIGKILL)
+    assert gone(parent)
+    assert one(2)["sum"] == 2
+    other = Asked("h" + token())
+    assert other(3)["sum"] == 3 and other(3)["parent"] not in (parent, one(3)["parent"])
+
+
+def test_where_sockets_have_no_other_names_they_are_files_that_go(library, tmp_path, monkeypatch):
+    monkeypatch.setattr(forked.sys, "platform", "other")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(forked.tempfile, "tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    program = RANK.replace("import sys", "import sys; sys.platform = 'other'")
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])}
+    mark = "i" + token()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, mark], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=paths
+    ) as rank:
+        told = list(map(int, rank.stdout.readline().split()))
+        assert len(list((tmp_path / "scratch").iterdir())) == 1
+        mine = Asked(mark)(4, 5)
+        assert (mine["sum"], mine["parent"]) == (9, told[2])
+        time.sleep(0.1)
+        rank.communicate()
+    assert gone(told[1]) and gone(told[2])
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 RANK = """
@@ -153,7 +218,7 @@ def test_ranks_find_one_another_and_the_end_of_the_first_costs_no_other_its_fork
         first = next(rank for rank in ranks if rank.pid == owner)
         first.kill()
         first.wait()
-        assert gone(parent) and gone(told[ranks.index(first)][1])
+        assert gone(told[ranks.index(first)][1]) and not gone(parent, seconds=0.5)  # it waits for its forks
         for rank in ranks:
             if rank is not first:
                 rank.stdin.write("4 5 6\n")
@@ -162,4 +227,14 @@ def test_ranks_find_one_another_and_the_end_of_the_first_costs_no_other_its_fork
     finally:
         for rank in ranks:
             rank.communicate()
-    assert all(gone(fork) for fork in forks)
+    assert all(gone(process) for process in (parent, *forks))
+
+
+def test_a_process_that_ends_well_waits_for_what_it_started(library, tmp_path):
+    """So that none is left to whoever adopts orphans: in a container that may be nobody."""
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])}
+    program = RANK.partition("for line")[0]
+    done = subprocess.run([sys.executable, "-c", program, token()], capture_output=True, text=True, env=paths, check=True)
+    _, fork, parent, *_ = map(int, done.stdout.split())
+    assert not Path(f"/proc/{fork}").exists() and not Path(f"/proc/{parent}").exists()
+    assert done.stderr == ""

@@ -57,6 +57,12 @@ def test_axes_multiply_and_keys_of_one_axis_advance_together(tmp_path):
     assert sweep.runs[0].id == "rounds=1,topology=ring,ranks=16,seed=4"
 
 
+@pytest.mark.parametrize(("files", "jobs", "most"), [(1024, 1, 64), (1024, 16, 60), (256, 4, 48), (60, 1, 1), (-1, 9, 64)])
+def test_runs_by_the_same_ranks_are_as_many_as_files_can_be_open(files, jobs, most, monkeypatch):
+    monkeypatch.setattr(running.resource, "getrlimit", lambda _: (files, files))
+    assert running._most(jobs) == most
+
+
 def test_every_run_has_the_settings_that_set_gives(tmp_path):
     path = sweep_file(
         tmp_path, TWO_AXES.replace("[[vary]]", '[set]\n"observe.every" = 1\ngraph.mixing = "max_degree"\n[[vary]]', 1)
