@@ -7,25 +7,20 @@ Nothing is left running at the end, unless the sweep is killed outright: then it
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
-import shlex
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
-from mpidec.errors import BAD_INPUT, REQUEUE, InputError, RunError, Stopped
-from mpidec.mpi.launcher import PYTHON, sharing_cores
-from mpidec.run_folder import NEXT
-from mpidec.sweep.folders import State, claim, clear, state
+from mpidec.errors import REQUEUE, InputError, RunError, Stopped
+from mpidec.mpi.launcher import sharing_cores
+from mpidec.sweep.folders import State, state
+from mpidec.sweep.job import LOOK_EVERY, Job, close, stamp, start
 from mpidec.sweep.plan import Run, Sweep
 from mpidec.sweep.table import write_tables
 
@@ -34,8 +29,6 @@ MOST = 64
 
 _FILES = 64  # that this process may want open beside those logs
 
-_LOOK_EVERY = 0.05  # seconds between two looks at what is running
-_LINGERING = 5.0  # seconds that ranks may take to notice that `mpidec run` was killed
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Hear = Callable[[Run, State], None]
@@ -55,7 +48,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
     """
     runs = sweep.runs if runs is None else runs
     environment = {**sharing_cores(), **os.environ} if jobs > 1 else dict(os.environ)
-    started: list[_Job] = []
+    started: list[Job] = []
     at_checkpoints = True
 
     def tell(each: Run, found: State) -> None:
@@ -73,7 +66,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
             while started or (waiting and not asked):
                 while waiting and len(started) < jobs and not asked:
                     group = _together(waiting, min(most, -(-sizes[waiting[0][0].experiment.ranks] // jobs)), alone)
-                    job = _start(group, out, environment)
+                    job = start(group, out, environment)
                     for each, _ in group:
                         taken = job is not None and any(own is each for own in job.runs)
                         if not taken and (found := state(each, out)).status != "running":
@@ -81,7 +74,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                     if job is not None:
                         started.append(job)
                         tell(job.runs[0], State("running"))
-                time.sleep(_LOOK_EVERY)
+                time.sleep(LOOK_EVERY)
                 for job in started:
                     job.pass_on(asked)
                     ended = job.child.poll() is not None
@@ -93,7 +86,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                     started.remove(job)
                     at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
                     refused = not asked and job.refused(out)
-                    begun = _close(job, out, interrupted=bool(asked))
+                    begun = close(job, out, interrupted=bool(asked))
                     if refused:  # for the sake of one: each by itself tells which
                         begun = 0
                         alone.update(each.id for each in job.runs)
@@ -102,7 +95,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                         if i:
                             tell(each, State("running"))  # too short for a look at it
                         tell(each, state(each, out))
-                    waiting[:0] = [(each, _stamp(each.log(out))) for each in job.runs[begun:]]
+                    waiting[:0] = [(each, stamp(each.log(out))) for each in job.runs[begun:]]
             write_tables(sweep, out)
         if asked:
             raise Stopped if at_checkpoints and signal.SIGINT not in asked else KeyboardInterrupt
@@ -130,59 +123,7 @@ def _not_done(runs: Sequence[Run], out: Path, tell: Hear) -> list[tuple[Run, obj
         if found.done:
             tell(each, found)
     waiting = sorted((each for each, found in before if not found.done), key=lambda each: each.experiment.ranks)
-    return [(each, _stamp(each.log(out))) for each in waiting]
-
-
-@dataclass
-class _Job:
-    """Runs under way by the same ranks: their process, their locked logs, how many of the signals it has heard of, and which
-    run it is at, as far as was told. What the process says goes into the first log until it has ended.
-    """
-
-    runs: list[Run]
-    child: subprocess.Popen[bytes]
-    logs: list[IO[bytes]]
-    heard: int = 0
-    at: int = 0
-
-    def pass_on(self, asked: Sequence[int]) -> None:
-        """Tell it of the signals that came. The first always ends it in order, a SIGINT after that at once."""
-        for number in asked[self.heard :]:
-            if self.heard == 0 or number == signal.SIGINT:
-                self.child.send_signal(signal.SIGINT if self.heard else signal.SIGTERM)
-            self.heard += 1
-
-    def goes_on(self, out: Path) -> bool:
-        """Go to the next run, if that has begun; the lock of one that is done is given back, so that others see that it is."""
-        begun = self.at + 1 < len(self.runs) and (self.runs[self.at + 1].folder(out) / "run.json").exists()
-        if begun:
-            if state(self.runs[self.at], out, held=True).done:
-                fcntl.flock(self.logs[self.at], fcntl.LOCK_UN)
-            self.at += 1
-        return begun
-
-    def refused(self, out: Path) -> bool:
-        """Whether several runs were refused together, before any rank was started."""
-        first = self.runs[0].folder(out) / "run.json"
-        return len(self.runs) > 1 and self.child.returncode == BAD_INPUT and not first.exists()
-
-    def divide(self) -> int:
-        """Give each log what was said of its own run, and take what stands in those of runs that never began; how many did."""
-        parts: list[list[bytes]] = [[]]
-        text = Path(self.logs[0].name).read_bytes()
-        for line in text.splitlines(keepends=True):
-            if line.startswith(NEXT.encode()) and len(parts) < len(self.runs):
-                parts.append([])
-            else:
-                parts[-1].append(line)
-        if len(self.runs) > 1:
-            self.logs[0].truncate(0)
-            self.logs[0].write(b"".join(parts[0]))
-            for log, part in zip(self.logs[1:], parts[1:], strict=False):
-                log.write(b"".join(part))
-            for log in self.logs[len(parts) :]:
-                log.truncate(0)
-        return len(parts)
+    return [(each, stamp(each.log(out))) for each in waiting]
 
 
 def share_ranks(one: Run, other: Run) -> bool:
@@ -209,76 +150,6 @@ def _together(waiting: list[tuple[Run, object]], most: int, alone: Container[str
     return group
 
 
-def _start(group: Sequence[tuple[Run, object]], out: Path, environment: dict[str, str]) -> _Job | None:
-    """Start those runs of a group that no other process makes, or has made since the sweep began and their logs were stamped;
-    None where none is left.
-    """
-    runs: list[Run] = []
-    logs: list[IO[bytes]] = []
-    try:
-        for each, stamp in group:
-            if (log := claim(each, out)) is None:
-                continue
-            logs.append(log)
-            found = state(each, out, held=True)
-            made_meanwhile = found.status == "failed" and _stamp(each.log(out)) != stamp
-            if found.done or found.status == "blocked" or made_meanwhile:
-                logs.pop().close()
-                continue
-            runs.append(each)
-            if each.experiment.checkpoint is None:
-                clear(each, out)
-            log.truncate(0)
-            log.write(f"$ {shlex.join(['mpidec', 'run', *_arguments(each, out)])}\n".encode())
-        if not runs:
-            return None
-        more = [f"--next={shlex.join(_arguments(each, out))}" for each in runs[1:]]
-        # a session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once; the other logs are
-        # passed on for the sake of their locks
-        child = subprocess.Popen(
-            [*PYTHON, "-m", "mpidec", "run", *_arguments(runs[0], out), *more],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=logs[0],
-            stderr=logs[0],
-            pass_fds=[log.fileno() for log in logs[1:]],
-            start_new_session=True,
-        )
-    except BaseException:
-        for log in logs:
-            log.close()
-        raise
-    return _Job(runs, child, logs)
-
-
-def _arguments(each: Run, out: Path) -> list[str]:
-    """What `mpidec run` takes to make a run by itself."""
-    arguments = [str(each.base), *(f"--set={setting}" for setting in each.settings)]
-    arguments += [f"--seed={each.seed}", f"--out={each.folder(out)}", "--no-picture"]
-    arguments += ["--library-bytes"] if each.library_bytes else []
-    return arguments + (["--resume"] if each.experiment.checkpoint is not None else [])
-
-
-def _close(job: _Job, out: Path, *, interrupted: bool) -> int:
-    """Give back the locks of runs whose process has ended, once nobody else of them holds one; how many had begun."""
-    begun = job.divide()
-    last, log = job.runs[begun - 1], job.logs[begun - 1]
-    if interrupted and state(last, out, held=True).status == "killed":
-        log.write(b"mpidec: interrupted before it began\n")
-    for each in job.logs:
-        each.close()
-    until = time.monotonic() + _LINGERING if (job.child.returncode or 0) < 0 else 0.0
-    while time.monotonic() < until and state(last, out).status == "running":
-        time.sleep(_LOOK_EVERY)
-    return begun
-
-
-def _stamp(log: Path) -> tuple[int, int] | None:
-    """What changes when a log is written; None for one that never was."""
-    about = log.stat() if log.exists() else None
-    return (about.st_mtime_ns, about.st_size) if about is not None and about.st_size else None
-
-
 @contextmanager
 def _signals() -> Iterator[list[int]]:
     """The signals that came while inside. One that was ignored before, as nohup has it, stays so."""
@@ -299,7 +170,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _leaving_nothing(started: Sequence[_Job]) -> Iterator[None]:
+def _leaving_nothing(started: Sequence[Job]) -> Iterator[None]:
     """End what is under way if this block is left by an exception."""
     try:
         yield

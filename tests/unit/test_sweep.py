@@ -13,7 +13,7 @@ from mpidec.config import parse
 from mpidec.errors import InputError
 from mpidec.overrides import literal, override, read_value
 from mpidec.run_folder import NEXT
-from mpidec.sweep import Run, read_sweep, running, states, write_table
+from mpidec.sweep import Run, job, read_sweep, running, states, write_table
 from mpidec.sweep.planned import joined
 from mpidec.sweep.table import write_tables
 
@@ -386,7 +386,7 @@ def test_ranks_start_once_for_a_number_of_them_few_first_and_the_results_stay_in
     sweep, out = read_sweep(sweep_file(tmp_path, axes)), tmp_path / "out"
     launches = Launches(sweep, out)
     monkeypatch.setattr(running, "MOST", most)
-    monkeypatch.setattr(running.subprocess, "Popen", launches)
+    monkeypatch.setattr(job.subprocess, "Popen", launches)
     found = running.run(sweep, out, jobs=jobs)
     assert [state.status for state in found] == ["finished"] * 10
     assert [len(made) for made in launches.made] == groups
