@@ -15,6 +15,9 @@ from mpidec.errors import InputError
 FORMAT = 1
 """Of the run folder, in run.json: goes up when files or columns change so that what reads them must know."""
 
+CHECKED = "mpidec: note: the same ranks make "
+"""Begins the line that tells how many runs were looked at together and found good, before ranks start for them."""
+
 NEXT = "mpidec: note: next "
 """What rank 0 says on standard error, followed by the folder, before a further run of the same ranks."""
 

@@ -29,7 +29,7 @@ from mpidec.fitting import check_counting
 from mpidec.mpi import launcher
 from mpidec.problems import ProblemSpec
 from mpidec.resuming import open_again
-from mpidec.run_folder import check_new, now, replace
+from mpidec.run_folder import CHECKED, check_new, now, replace
 
 # what a rank's own statuses mean: a launcher that ends with one of them on its own account says something else
 _TAKEN = (BAD_INPUT, DIVERGED, NOT_WRITTEN, REQUEUE, INTERRUPTED)
@@ -68,6 +68,8 @@ def start_ranks(experiments: Sequence[Experiment], runs: Sequence[argparse.Names
         environment = launcher.environment(found, first.ranks) | {VARIABLE: scratch}
         if arguments.place:
             environment |= _placed(first, found, Path(scratch))
+        if len(runs) > 1:
+            print(f"{CHECKED}{len(runs)} runs", file=sys.stderr, flush=True)
         ask = None if first.checkpoint is None else lambda: handover.answer("stop", "asked to")
         status, interrupted = run_and_forward_signals(command, environment, ask)
         for pause in _PAUSES:

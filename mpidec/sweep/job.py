@@ -17,7 +17,7 @@ from typing import IO
 
 from mpidec.errors import BAD_INPUT
 from mpidec.mpi.launcher import PYTHON
-from mpidec.run_folder import NEXT
+from mpidec.run_folder import CHECKED, NEXT
 from mpidec.sweep.folders import claim, clear, state
 from mpidec.sweep.plan import Run
 
@@ -55,10 +55,11 @@ class Job:
             self.at += 1
         return begun
 
-    def refused(self, out: Path) -> bool:
-        """Whether several runs were refused together, before any rank was started."""
-        first = self.runs[0].folder(out) / "run.json"
-        return len(self.runs) > 1 and self.child.returncode == BAD_INPUT and not first.exists()
+    def refused(self) -> bool:
+        """Whether several runs were refused together, for the sake of any of them, before ranks were started."""
+        if len(self.runs) == 1 or self.child.returncode != BAD_INPUT:
+            return False
+        return CHECKED not in Path(self.logs[0].name).read_text(errors="replace")
 
     def divide(self) -> int:
         """Give each log what was said of its own run, and take what stands in those of runs that never began; how many did."""

@@ -85,7 +85,7 @@ def run(sweep: Sweep, out: Path, *, runs: Sequence[Run] | None = None, jobs: int
                 for job in [job for job in started if job.child.returncode is not None]:
                     started.remove(job)
                     at_checkpoints = at_checkpoints and (not asked or job.child.returncode in (0, REQUEUE))
-                    refused = not asked and job.refused(out)
+                    refused = not asked and job.refused()
                     begun = close(job, out, interrupted=bool(asked))
                     if refused:  # for the sake of one: each by itself tells which
                         begun = 0
