@@ -184,7 +184,7 @@ def test_the_short_forms_of_the_committed_studies(name, tmp_path):
         assert verdict["verdict"] == "holds", verdict
     if name == "scaling_samples":
         ends = {row["point"]: int(row["steps"]) for row in rows(out / "tuning.csv")}
-        assert ends == {f"topology-complete_ranks-{ranks}_samples-360": 360 // ranks for ranks in (4, 9)}
+        assert ends == {f"topology-complete_samples-360_ranks-{ranks}": 360 // ranks for ranks in (4, 9)}
         for row in rows(out / "thresholds.csv"):
             power = 0.5 if row["method"] == "dat_sgd" else 0.25
             assert float(row["bound"]) == pytest.approx(360**power)  # of the complete graph, whose gap is 1
