@@ -41,18 +41,15 @@ def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
 
 
 def tell(world: Any, what: str, seconds: dict[str, list[float]], unit: str, factor: float) -> None:
-    """Print all, and the ratios of the first to the others, on rank 0."""
+    """Print all, and the ratio of the first to each, on rank 0."""
     if world.rank:
         return
     first = np.array(next(iter(seconds.values())))
     for name, own in seconds.items():
         low, median, high = factor * np.percentile(own, [25, 50, 75])
-        ratio = (
-            ""
-            if own is seconds[next(iter(seconds))]
-            else "  ratio {1:.3f} [{0:.3f}, {2:.3f}]".format(*np.percentile(first / own, [25, 50, 75]))
-        )
-        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]{ratio}", flush=True)
+        ratios = np.percentile(first / own, [25, 50, 75])
+        ratio = "ratio {1:.3f} [{0:.3f}, {2:.3f}]".format(*ratios)
+        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]  {ratio}", flush=True)
 
 
 def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:

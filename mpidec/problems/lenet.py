@@ -19,7 +19,7 @@ from mpidec.problems.classification import Classification, Classifier, Own, Publ
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.problems.forked import Forked, token
 from mpidec.problems.labeled import Labeled, Labels, fashion_mnist
-from mpidec.problems.lenet_network import GRADIENT, PARAMETERS, SCORES, SIDE, SIZES, Board, board, board_nbytes
+from mpidec.problems.lenet_network import GRADIENT, PARAMETERS, SCORES, SIDE, SIZES, Board, board, board_nbytes, lacking
 from mpidec.problems.optimum import softmax_loss
 from mpidec.seeding import generator
 
@@ -117,9 +117,7 @@ class FashionLeNet(Classification):
     def check(self, nodes: int) -> None:
         """See `Classification.check`; raises InputError also without PyTorch, and for images of another size."""
         if find_spec("torch") is None:
-            raise InputError(
-                'kind "lenet" takes its gradients from PyTorch, which is not installed: install the extra mpidec[torch]'
-            )
+            raise lacking("is not installed")
         super().check(nodes)
 
     def data(self, key: str | None = None) -> Labeled:

@@ -68,10 +68,12 @@ def load() -> None:
     try:
         import torch  # noqa: F401
     except Exception as error:
-        raise InputError(
-            f'kind "lenet" takes its gradients from PyTorch, which cannot be imported ({type(error).__name__}: {error}): '
-            "install the extra mpidec[torch]"
-        ) from None
+        raise lacking(f"cannot be imported ({type(error).__name__}: {error})") from None
+
+
+def lacking(how: str) -> InputError:
+    """What to say where PyTorch is not to be had."""
+    return InputError(f'kind "lenet" takes its gradients from PyTorch, which {how}: install the extra mpidec[torch]')
 
 
 def begin(memory: mmap.mmap, threads: int) -> Work:

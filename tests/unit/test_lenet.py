@@ -179,7 +179,6 @@ def test_memory_counts_what_pytorch_takes_once_a_host_and_once_a_rank():
     # pages of the library's file are shared by all, those of its data by the parent and its forks
     assert parent < lenet.host_nbytes
     assert all(lenet.rank_nbytes / 3 < fork < lenet.rank_nbytes for fork in forks)
-    assert parent + sum(forks) < 2 * lenet.host_nbytes
 
 
 @pytest.mark.parametrize("nodes", [1, 3])

@@ -63,11 +63,12 @@ def study_of(folder, short=False, **changes):
 class Runs:
     """Stands in for the making of runs: every method ends at |log(step / best)| + seed, and diverges above `limit`.
 
-    The best step size is that of 80 iterations, and shrinks with their number as its `power`.
+    The best step size is that of 80 iterations, and shrinks with their number as its `power`; what is smaller loses `slow`
+    times as much as what is larger.
     """
 
-    def __init__(self, best, limit=math.inf, status="finished", power=0.0):
-        self.best, self.limit, self.status, self.power = best, limit, status, power
+    def __init__(self, best, limit=math.inf, status="finished", power=0.0, slow=1.0):
+        self.best, self.limit, self.status, self.power, self.slow = best, limit, status, power, slow
         self.made, self.asked = [], []
 
     def __call__(self, sweep, out):
@@ -86,7 +87,7 @@ class Runs:
                 step = method["step_size"]
                 name = method["label"].split()[0]
                 best = self.best[name] * (method["iterations"] / 80) ** self.power
-                end = abs(math.log(step / best)) + run.seed
+                end = abs(math.log(step / best)) * (self.slow if step < best else 1.0) + run.seed
                 diverged = step > self.limit
                 endings[method["label"]] = {"ending": "diverged" if diverged else "finished", "steps": 1, "bad_step": None}
                 at = 1 if diverged else method["iterations"]
@@ -125,10 +126,10 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
 @pytest.mark.parametrize("best", [0.001, 0.003, 0.01, 0.03])
 @pytest.mark.parametrize("power", [-1.5, -1.0, 0.0])
 def test_halving_keeps_what_is_best_in_the_end_where_that_shrinks_with_the_steps(power, best, tmp_path):
+    """In the first heat a step size eight or four times as large is the best, and smaller ones are slow: the half ends above."""
     grid = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
     study = study_of(tmp_path, tune={"step_sizes": grid}, vary=None)
-    # in the first heat a step size four or eight times as large is the best, up to one for which the half ends above `best`
-    tuned = tune(study, tmp_path / "out", Runs({"dat_sgd": best, "plain": 0.3}, power=power))["all"]
+    tuned = tune(study, tmp_path / "out", Runs({"dat_sgd": best, "plain": 0.3}, power=power, slow=4.0))["all"]
     assert tuned.step_sizes["dat_sgd"] == best
     last = [t.step_size for t in tuned.trials if (t.heat, t.method) == (2, "dat_sgd")]
     assert best in last and len(last) < len(grid)
