@@ -126,7 +126,7 @@ def test_halving_finds_the_best_step_of_each_method_with_fewer_and_longer_trials
 @pytest.mark.parametrize("best", [0.001, 0.003, 0.01, 0.03])
 @pytest.mark.parametrize("power", [-1.5, -1.0, 0.0])
 def test_halving_keeps_what_is_best_in_the_end_where_that_shrinks_with_the_steps(power, best, tmp_path):
-    """In the first heat a step size eight or four times as large is the best, and smaller ones are slow: the half ends above."""
+    """In the first heat a step size eight or four times as large is best, smaller ones are slow, and the half ends above."""
     grid = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
     study = study_of(tmp_path, tune={"step_sizes": grid}, vary=None)
     tuned = tune(study, tmp_path / "out", Runs({"dat_sgd": best, "plain": 0.3}, power=power, slow=4.0))["all"]
