@@ -22,9 +22,8 @@ from mpidec.mpi.world import World
 from mpidec.network import Clock
 from mpidec.options import build
 from mpidec.recorder import Recorder
-from mpidec.recording import in_words, record_graph, record_ledger, record_method
+from mpidec.recording import in_words, record_graph, record_methods, record_setup
 from mpidec.resuming import Opened, open_again
-from mpidec.run_folder import SET_UP
 
 if TYPE_CHECKING:
     from mpidec.mpi.abreast import Lane
@@ -175,7 +174,7 @@ def run_experiment(
     snapshot = checkpoints.newest(left[0].label) if checkpoints is not None and resume and left else None
     step = None if snapshot is None else snapshot.start.step
     world.together(lambda: recorder.go_on(left[0].label if left else None, step) if recorder is not None else None)
-    record_ledger(world, recorder, SET_UP, world.ledger.rows())
+    record_setup(world, recorder)
     record_graph(world, recorder, graph.neighbors)
     diverged = [how["advice"] for how in former.values() if how["ending"] == "diverged"]
 
@@ -202,10 +201,8 @@ def run_experiment(
         )
 
     if experiment.abreast:
-        solutions = _solve_abreast(world, left, solve, progress)
-        for method, solution in zip(left, solutions, strict=True):
-            diverged += record_method(world, recorder, method.label, solution.algorithm, solution.outcome, solution.meter)
-        return Ended(diverged)
+        solutions = zip((method.label for method in left), _solve_abreast(world, left, solve, progress), strict=True)
+        return Ended(diverged + record_methods(world, recorder, dict(solutions)))
     for method in left:
         if checkpoints is not None and checkpoints.stopping():
             return Ended(diverged, f"stopped before {method.label}, as asked to")
@@ -216,7 +213,7 @@ def run_experiment(
         if solution.outcome.ending == "stopped":
             assert checkpoints is not None
             return Ended(diverged, checkpoints.farewell(method.label, solution.outcome.steps))
-        diverged += record_method(world, recorder, method.label, solution.algorithm, solution.outcome, solution.meter)
+        diverged += record_methods(world, recorder, {method.label: solution})
         if checkpoints is not None:
             checkpoints.drop()
     if checkpoints is not None and not left:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ COLLECTIVE = "collective"
 Library = Mapping[Account, tuple[NDArray[Any], NDArray[Any]]]
 
 
-@dataclass(frozen=True)
-class LedgerRow:
+class LedgerRow(NamedTuple):
     """What went to and came from one neighbor (a rank, or `collective`) on one account.
 
     `basis` is `counted`, `modeled` for a collective, or `library` for what only the MPI library's own counters saw, which

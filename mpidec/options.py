@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib.util
 import math
 import sys
@@ -85,7 +86,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def describe(cls: type) -> list[Option]:
     """The options of a dataclass, in the order they are declared."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _annotations(cls)
     options = []
     for field in dataclasses.fields(cls):
         if not field.init:
@@ -175,9 +176,14 @@ def _numbers(value: Any) -> Iterable[int | float]:
             yield from _numbers(part)
 
 
+@functools.cache  # to evaluate annotations takes most of the time of making an instance, and a sweep's ranks make hundreds
+def _annotations(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
 def _hints(cls: type, where: str) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(cls, include_extras=True)
+        return _annotations(cls)
     except Exception as error:  # a user's annotations may be anything
         raise InputError(
             f"{where}: the annotations of {cls.__name__} cannot be read: {type(error).__name__}: {error}"

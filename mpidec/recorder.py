@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import secrets
@@ -82,7 +83,7 @@ class Recorder:
             self._settings.truncate(0)
             write_all(self._settings, 0, tomli_w.dumps(experiment).encode())
             self._write_about()
-            replace(self.folder / "ledger.csv", _line(LEDGER_COLUMNS).encode())
+            replace(self.folder / "ledger.csv", _lines(LEDGER_COLUMNS).encode())
         except OSError as error:
             raise InputError(f"cannot write into {self.folder}: {error.strerror}; give another --out") from None
 
@@ -105,7 +106,7 @@ class Recorder:
                 cut_back(self.folder, self._about["methods"], method, -1 if step is None else step)
                 ledger, trace, graph = (self.folder / name for name in ("ledger.csv", "trace.csv", "graph.txt"))
                 if not ledger.exists():
-                    replace(ledger, _line(LEDGER_COLUMNS).encode())
+                    replace(ledger, _lines(LEDGER_COLUMNS).encode())
                 if trace.exists():
                     self._trace = trace.open("r+b", buffering=0)
                     with trace.open(newline="") as file:
@@ -152,19 +153,14 @@ class Recorder:
             if self._trace is None:
                 self._trace_columns = ["method", *row]
                 self._trace = (self.folder / "trace.csv").open("wb", buffering=0)
-                _append(self._trace, _line(self._trace_columns))
+                _append(self._trace, _lines(self._trace_columns))
             values = {"method": method, **row}
-            _append(self._trace, _line([_number(values[c]) for c in self._trace_columns]))
+            _append(self._trace, _lines([values[c] for c in self._trace_columns]))
 
-    def ledger(self, method: str, rank: int, rows: Sequence[LedgerRow]) -> None:
-        """Add one rank's ledger of a method to ledger.csv."""
-        lines = []
-        for r in rows:
-            counts = (r.messages, r.bytes, r.received_messages, r.received_bytes, int(r.same_host), r.basis)
-            library = ("" if n is None else n for n in (r.library_messages, r.library_bytes))
-            lines.append(_line([method, r.account, rank, r.neighbor, *counts, *library]))
+    def ledger(self, lines: str) -> None:
+        """Add `ledger_lines` to ledger.csv."""
         with self._lock, (self.folder / "ledger.csv").open("ab", buffering=0) as file:
-            _append(file, "".join(lines))
+            _append(file, lines)
 
     def outcome(self, method: str, how: dict[str, Any]) -> None:
         """Note in run.json how a method ended: it is not run again when the run goes on."""
@@ -187,20 +183,36 @@ class Recorder:
         replace(self.folder / "run.json", json.dumps(self._about, indent=2, default=str).encode() + b"\n")
 
 
+def ledger_lines(method: str, rank: int, rows: Sequence[LedgerRow]) -> str:
+    """One rank's ledger of a method, in lines of ledger.csv."""
+    lines = []
+    for r in rows:
+        counts = (r.messages, r.bytes, r.received_messages, r.received_bytes, int(r.same_host), r.basis)
+        lines.append((method, r.account, rank, r.neighbor, *counts, r.library_messages, r.library_bytes))
+    return _lines(*lines)
+
+
 class FinalArrays:
     """Adds arrays of all nodes to final.npz, one node's part at a time, as `(L, *shape)` each.
 
     Writes a copy and renames it at `close`, so that final.npz is always whole.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: int) -> None:
         self._path = folder / "final.npz"
         self._partial = folder / "final.npz.partial"
+        self._nodes = nodes
         self._zip: zipfile.ZipFile | None = None
         self._entry: IO[bytes] | None = None
 
-    def begin(self, name: str, nodes: int, like: NDArray[Any]) -> None:
-        """Start the array `name` of shape (nodes, *like.shape) and like's dtype."""
+    def take(self, name: str, node: int, x: NDArray[Any]) -> None:
+        """Add a node's part of the array `name`; nodes come in ascending order."""
+        if node == 0:
+            self._begin(name, x)
+        assert self._entry is not None
+        self._entry.write(x.tobytes())
+
+    def _begin(self, name: str, like: NDArray[Any]) -> None:
         self._end()
         if self._zip is None:
             if self._path.exists():
@@ -208,13 +220,8 @@ class FinalArrays:
             self._zip = zipfile.ZipFile(self._partial, "a", zipfile.ZIP_STORED, allowZip64=True)
         self._entry = self._zip.open(f"{name}.npy", "w", force_zip64=True)
         description = np.lib.format.dtype_to_descr(like.dtype)
-        header = {"descr": description, "fortran_order": False, "shape": (nodes, *like.shape)}
+        header = {"descr": description, "fortran_order": False, "shape": (self._nodes, *like.shape)}
         np.lib.format.write_array_header_1_0(self._entry, header)
-
-    def take(self, x: NDArray[Any]) -> None:
-        """Add the next node's part; nodes come in ascending order."""
-        assert self._entry is not None
-        self._entry.write(x.tobytes())
 
     def close(self) -> None:
         """End the file and put it in place."""
@@ -250,13 +257,8 @@ def _append(file: IO[bytes], line: str) -> None:
         raise
 
 
-def _number(value: Any) -> Any:
-    return repr(float(value)) if isinstance(value, float) else value
-
-
-def _line(values: Sequence[Any]) -> str:
-    return ",".join(_quoted(str(v)) for v in values) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+def _lines(*rows: Sequence[Any]) -> str:
+    """Rows of CSV; None is an empty field."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpidec.algorithms import Algorithm
-from mpidec.engine import RUNAWAY, Meter, Outcome
+from mpidec.engine import RUNAWAY, Outcome
 from mpidec.errors import RunError
 from mpidec.ledger import LedgerRow
 from mpidec.mpi.world import World
-from mpidec.recorder import FinalArrays, Recorder
+from mpidec.recorder import FinalArrays, Recorder, ledger_lines
+from mpidec.run_folder import SET_UP
+
+if TYPE_CHECKING:
+    from mpidec.experiment import Solution
+
+_Stream = tuple[Any, Callable[[int, Any], None]]
 
 
 def in_words(ranks: Sequence[int]) -> str:
@@ -28,16 +36,17 @@ class _Writing:
     """Rank 0's writing among collective steps: after a failure it goes on taking part, and all hear of it at the end."""
 
     def __init__(self, world: World, recorder: Recorder | None) -> None:
-        self._world, self._recorder = world, recorder
+        self.rank, self.recorder = world.rank, recorder
+        self._world = world
         self._failure = ""
 
     def attempt(self, work: Callable[..., None], *arguments: Any) -> None:
         """Do the work on rank 0, unless something failed before."""
-        if self._recorder is not None and not self._failure:
+        if self.recorder is not None and not self._failure:
             try:
                 work(*arguments)
             except OSError as error:
-                self._failure = f"cannot write the results into {self._recorder.folder}: {error.strerror}"
+                self._failure = f"cannot write the results into {self.recorder.folder}: {error.strerror}"
 
     def agree(self) -> None:
         """Raise RunError on all ranks if something failed."""
@@ -57,48 +66,60 @@ def record_graph(world: World, recorder: Recorder | None, neighbors: tuple[int, 
         assert recorder is not None
         writing.attempt(recorder.graph, world.size, rank, own)
 
-    world.stream(neighbors, take)
+    world.stream((neighbors, take))
     writing.agree()
     world.together(lambda: recorder.check_graph() if recorder is not None else None)
 
 
-def record_ledger(world: World, recorder: Recorder | None, label: str, rows: list[LedgerRow]) -> None:
-    """Write all ranks' ledgers under `label`, one rank's at a time. Collective; RunError on all ranks where it fails."""
+def record_setup(world: World, recorder: Recorder | None) -> None:
+    """Write what all ranks sent to set up. Collective; RunError on all ranks where rank 0 cannot."""
     writing = _Writing(world, recorder)
-
-    def take(rank: int, part: list[LedgerRow]) -> None:
-        assert recorder is not None
-        writing.attempt(recorder.ledger, label, rank, part)
-
-    world.stream(rows, take)
+    world.stream(_ledger(writing, SET_UP, world.ledger.rows()))
     writing.agree()
 
 
-def record_method(
-    world: World, recorder: Recorder | None, label: str, algorithm: Algorithm, outcome: Outcome, meter: Meter
-) -> list[str]:
-    """Write a method's ledger, end and final arrays; a sentence on what to do where it diverged.
+def record_methods(world: World, recorder: Recorder | None, solutions: Mapping[str, Solution]) -> list[str]:
+    """Write ledgers, ends and final arrays of methods by label; a sentence on what to do for each that diverged.
 
     Collective; RunError on all ranks where rank 0 cannot.
     """
-    record_ledger(world, recorder, label, meter.ledger.rows(meter.library))
-    writing = _Writing(world, recorder)
-    shapes = {name: list(np.shape(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)}
-    diverged = [_divergence(label, algorithm, outcome)] if outcome.ending == "diverged" else []
-    between = int(world.total(meter.ledger.bytes_between_hosts("init", "iterate")))
-    how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step, "shapes": shapes}
-    how |= {"bytes_between_hosts": between, **({"advice": diverged[0]} if diverged else {})}
-    final = FinalArrays(recorder.folder if recorder is not None else Path())
-    for name, part in zip(outcome.state._fields, outcome.state, strict=True):
-        x = np.asarray(part)
-        writing.attempt(final.begin, f"{label}/{name}", world.size, x)
-        world.stream(x, lambda _, other: writing.attempt(final.take, other))
+    writing, final = _Writing(world, recorder), FinalArrays(recorder.folder if recorder is not None else Path(), world.size)
+    # all in one stream, and one sum: ranks that share a core take milliseconds for each
+    streams: list[_Stream] = [_ledger(writing, label, s.ledger.rows(s.meter.library)) for label, s in solutions.items()]
+    for label, solution in solutions.items():
+        for name, part in _parts(solution.outcome):
+            streams.append((part, partial(writing.attempt, final.take, f"{label}/{name}")))
+    between = world.total(np.array([s.ledger.bytes_between_hosts("init", "iterate") for s in solutions.values()]))
+    world.stream(*streams)
     writing.attempt(final.close)
-    if recorder is not None:
-        writing.attempt(recorder.outcome, label, how)
-        final.abandon()
+    diverged = []
+    for (label, solution), nbytes in zip(solutions.items(), between.tolist(), strict=True):
+        outcome = solution.outcome
+        how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
+        how |= {"shapes": {name: list(part.shape) for name, part in _parts(outcome)}, "bytes_between_hosts": int(nbytes)}
+        if outcome.ending == "diverged":
+            diverged.append(_divergence(label, solution.algorithm, outcome))
+            how["advice"] = diverged[-1]
+        if recorder is not None:
+            writing.attempt(recorder.outcome, label, how)
+    final.abandon()
     writing.agree()
     return diverged
+
+
+def _ledger(writing: _Writing, label: str, rows: list[LedgerRow]) -> _Stream:
+    """This rank's lines, and what is to be done with each rank's. Ranks write their own: rank 0 would have the others wait."""
+
+    def take(_: int, lines: str) -> None:
+        assert writing.recorder is not None
+        writing.attempt(writing.recorder.ledger, lines)
+
+    return ledger_lines(label, writing.rank, rows), take
+
+
+def _parts(outcome: Outcome) -> list[tuple[str, NDArray[Any]]]:
+    """The last state's arrays by name."""
+    return [(name, np.asarray(part)) for name, part in zip(outcome.state._fields, outcome.state, strict=True)]
 
 
 def _divergence(label: str, algorithm: Algorithm, outcome: Outcome) -> str:

@@ -55,14 +55,24 @@ class _Send(NamedTuple):
     flat: Array
 
 
+class _Agree(NamedTuple):
+    """A lane's wish to do work on every rank, and to fail on all where it fails on one."""
+
+    work: Callable[[], Any]
+
+
 def _answers(world: World, lanes: Sequence[Lane], asked: dict[int, Any]) -> dict[int, Any]:
     """Do what the lanes ask for; the answers, in the lanes' order."""
     answers: dict[int, Any] = dict.fromkeys(asked)
     sends: dict[int, list[int]] = {}
+    agreements = {i: ask for i, ask in asked.items() if isinstance(ask, _Agree)}
+    if agreements:
+        # one for all: where ranks share cores it takes milliseconds
+        answers |= world.together(lambda: {i: agreement.work() for i, agreement in agreements.items()})
     for i, ask in asked.items():
         if isinstance(ask, _Send):
             sends.setdefault(id(ask.bundle), []).append(i)
-        else:
+        elif i not in agreements:
             world.ledger = lanes[i].ledger
             answers[i] = ask(world)
     for group in sends.values():
@@ -80,13 +90,13 @@ class Lane:
         self._joint = joint
         self._hub = greenlet.getcurrent()
 
-    def ask(self, what: _Send | Callable[[World], T]) -> T:
+    def ask(self, what: _Send | _Agree | Callable[[World], T]) -> T:
         """The answer, once all lanes have asked."""
         return self._hub.switch(what)  # type: ignore[no-any-return]
 
     def together(self, work: Callable[[], T]) -> T:
         """See `World.together`."""
-        return self.ask(lambda world: world.together(work))
+        return self.ask(_Agree(work))
 
     def share(self, value: T) -> T:
         """See `World.share`."""

@@ -21,9 +21,11 @@ from mpidec.ledger import Ledger
 from mpidec.mpi.launcher import host_name
 from mpidec.mpi.transport import GraphTransport, MPIReducer
 
-_NAP = 0.002  # seconds between two looks
+_NAPS = (5e-5, 2e-3)  # seconds between the first two looks, and between later ones
 
 _HEAD_START = 0.1
+
+_AT_ONCE = 1 << 24  # bytes of all ranks together that rank 0 takes at once
 
 T = TypeVar("T")
 Array = NDArray[Any]
@@ -119,11 +121,38 @@ class World:
             self.ledger.count_collective(0, 0, 1, len(part))
         return pickle.loads(part)  # type: ignore[no-any-return]
 
-    def stream(self, value: T, take: Callable[[int, T], None]) -> None:
-        """Hand every rank's value to `take(rank, value)` at rank 0, in order, one at a time.
+    def stream(self, *values: tuple[Any, Callable[[int, Any], None]]) -> None:
+        """For each of this rank's (value, take) hand all ranks' values to `take(rank, value)` at rank 0, in order.
 
-        Rank 0 never holds more than its own and one other: those of the whole network may not fit on it.
+        Values that are few bytes on all ranks together go at once: where ranks share a core, an answer from one takes as long
+        as a gather from all. Others go one at a time, so that rank 0 never holds more of them than its own and one other:
+        those of the whole network may not fit on it.
         """
+        most = self._comm.allreduce(np.array([_nbytes(value) for value, _ in values]), op=np.maximum)
+        start = 0
+        while start < len(values):
+            many = int(np.searchsorted(np.cumsum(most[start:]) * self.size, _AT_ONCE, side="right"))
+            if many:
+                self._stream_at_once(values[start : start + many])
+            else:
+                self._stream_one_by_one(*values[start])
+            start += max(many, 1)
+
+    def _stream_at_once(self, values: Sequence[tuple[Any, Callable[[int, Any], None]]]) -> None:
+        if self.rank != 0:
+            own = [pickle.dumps(value) for value, _ in values]
+            self._comm.gather(own)
+            for data in own:
+                self.ledger.count_collective(1, len(data), 0, 0)
+            return
+        parts: Any = self._comm.gather(None)
+        for i, (value, take) in enumerate(values):
+            take(0, value)
+            for rank in range(1, self.size):
+                self.ledger.count_collective(0, 0, 1, len(parts[rank][i]))
+                take(rank, pickle.loads(parts[rank][i]))
+
+    def _stream_one_by_one(self, value: Any, take: Callable[[int, Any], None]) -> None:
         if self.rank != 0:
             self._comm.recv(source=0)  # a ticket, so that messages do not pile up at rank 0
             data = pickle.dumps(value)
@@ -162,8 +191,10 @@ class World:
         A rank that waits inside MPI spins, yielding or not: 19 of them leave rank 0 a fraction of a core for its work.
         """
         arrival = self._comm.Ibarrier()
+        nap, longest = _NAPS
         while not arrival.Test():
-            sleep(_NAP)
+            sleep(nap)
+            nap = min(2 * nap, longest)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -198,7 +229,7 @@ class World:
     def hosts(self) -> dict[str, list[int]] | None:
         """The ranks on each host, at rank 0; None elsewhere."""
         found: dict[str, list[int]] = {}
-        self.stream(host_name(), lambda rank, name: found.setdefault(name, []).append(rank))
+        self.stream((host_name(), lambda rank, name: found.setdefault(name, []).append(rank)))
         return found if self.rank == 0 else None
 
     @staticmethod
@@ -221,3 +252,8 @@ class World:
     def _close_to(self, number: int) -> None:
         while len(self._closing) > number:
             self._closing.pop()()
+
+
+def _nbytes(value: Any) -> int:
+    """About what it takes as a message; of an array, which may be most of what a rank holds, without a copy."""
+    return value.nbytes if isinstance(value, np.ndarray) else len(value if isinstance(value, str) else pickle.dumps(value))

@@ -165,7 +165,7 @@ def test_maximum_takes_what_is_not_a_number_as_infinite(world):
 def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world):
     world.ledger.account = "observe"
     got = []
-    world.stream(np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.tolist())))
+    world.stream((np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.tolist()))))
     assert got == ([(r, [float(r)] * 3) for r in range(world.size)] if world.rank == 0 else [])
     totals = world.ledger.totals("observe")
     assert totals.messages == (0 if world.rank == 0 else 1)
