@@ -200,7 +200,7 @@ def run_experiment(
             checkpoints=MethodCheckpoints(checkpoints, method.label, snapshot),
         )
 
-    if experiment.abreast:
+    if experiment.abreast and left:
         solutions = zip((method.label for method in left), _solve_abreast(world, left, solve, progress), strict=True)
         return Ended(diverged + record_methods(world, recorder, dict(solutions)))
     for method in left:

@@ -128,7 +128,8 @@ class World:
         as a gather from all. Others go one at a time, so that rank 0 never holds more of them than its own and one other:
         those of the whole network may not fit on it.
         """
-        most = self._comm.allreduce(np.array([_nbytes(value) for value, _ in values]), op=np.maximum)
+        most = np.array([_nbytes(value) for value, _ in values])
+        self._comm.Allreduce(MPI.IN_PLACE, most, op=MPI.MAX)
         start = 0
         while start < len(values):
             many = int(np.searchsorted(np.cumsum(most[start:]) * self.size, _AT_ONCE, side="right"))

@@ -79,6 +79,9 @@ def test_methods_that_go_abreast_leave_what_they_leave_by_themselves(tmp_path, m
     assert page.returncode == 0 and "seconds are those of all together" in (tmp_path / "abreast/report.html").read_text()
     ends = [json.loads((tmp_path / out / "run.json").read_text())["methods"] for out in ("alone", "abreast")]
     assert ends[0] == ends[1]
+    again = mpidec("run", path, "--out", "abreast", "--set", "abreast=true", "--resume", cwd=tmp_path)  # all are done
+    assert (again.returncode, again.stdout) == (3, said["abreast"]) and "'too far'" in again.stderr
+    assert kept("abreast", "trace.csv") == kept("alone", "trace.csv")
     counted = mpidec("run", path, "--out", "counted", "--set", "abreast=true", "--library-bytes", cwd=tmp_path)
     assert_one_sentence(counted, 2, "--library-bytes", "abreast", "leave out one of the two")
 

@@ -162,16 +162,32 @@ def test_maximum_takes_what_is_not_a_number_as_infinite(world):
     assert world.maximum(np.array([value, 1.0])).tolist() == [np.inf, 1.0]
 
 
-def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world):
+@pytest.mark.parametrize("at_once", [0, 150, 10**6])
+def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world, monkeypatch, at_once):
+    """Whatever goes at once: nothing, what is small, all."""
+    monkeypatch.setattr("mpidec.mpi.world._AT_ONCE", at_once)
     world.ledger.account = "observe"
     got = []
-    world.stream((np.full(3, float(world.rank)), lambda rank, part: got.append((rank, part.tolist()))))
-    assert got == ([(r, [float(r)] * 3) for r in range(world.size)] if world.rank == 0 else [])
+
+    def into(what):
+        return lambda rank, part: got.append((what, rank, np.asarray(part).tolist()))
+
+    large = np.full(100, float(world.rank))
+    world.stream((world.rank * "a", into(0)), (large[:3], into(1)), (large, into(2)), ((world.rank, 7), into(3)))
+    ranks = range(world.size if world.rank == 0 else 0)
+    wanted = (
+        [r * "a" for r in ranks],
+        [[float(r)] * 3 for r in ranks],
+        [[float(r)] * 100 for r in ranks],
+        [[r, 7] for r in ranks],
+    )
+    assert got == [(what, r, parts[r]) for what, parts in enumerate(wanted) for r in ranks]
     totals = world.ledger.totals("observe")
-    assert totals.messages == (0 if world.rank == 0 else 1)
-    assert totals.received_messages == (world.size - 1 if world.rank == 0 else 0)
+    assert totals.messages == (0 if world.rank == 0 else 4)
+    assert totals.received_messages == (4 * (world.size - 1) if world.rank == 0 else 0)
     sent, received = (float(world.total(float(n))) for n in (totals.bytes, totals.received_bytes))
     assert sent == received
+    assert sent >= 8 * 103 * (world.size - 1)
 
 
 def test_a_scope_closes_what_was_made_in_it(world):
