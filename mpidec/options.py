@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import importlib.util
 import math
 import sys
@@ -176,9 +175,14 @@ def _numbers(value: Any) -> Iterable[int | float]:
             yield from _numbers(part)
 
 
-@functools.cache  # to evaluate annotations takes most of the time of making an instance, and a sweep's ranks make hundreds
 def _annotations(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+    """The annotations, evaluated once: that takes most of the time of making an instance, and a sweep's ranks make hundreds.
+
+    They are kept on the class itself, so that they go with it: a user's is loaded again for every run.
+    """
+    if "_evaluated" not in vars(cls):
+        cls._evaluated = typing.get_type_hints(cls, include_extras=True)  # type: ignore[attr-defined]
+    return vars(cls)["_evaluated"]  # type: ignore[no-any-return]
 
 
 def _hints(cls: type, where: str) -> dict[str, Any]:

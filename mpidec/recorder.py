@@ -12,7 +12,7 @@ import socket
 import threading
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -162,13 +162,21 @@ class Recorder:
         with self._lock, (self.folder / "ledger.csv").open("ab", buffering=0) as file:
             _append(file, lines)
 
-    def outcome(self, method: str, how: dict[str, Any]) -> None:
-        """Note in run.json how a method ended: it is not run again when the run goes on."""
+    def outcomes(self, ends: Mapping[str, dict[str, Any]]) -> None:
+        """Note in run.json how methods ended, of all or of none: they are not run again when the run goes on.
+
+        The rows of methods that went abreast alternate in trace.csv, so that it can be cut for all of them only.
+        """
         with self._lock:
             if self._durable:
                 self._sync()
-            self._about["methods"][method] = how
-            self._write_about()
+            before = self._about["methods"]
+            self._about["methods"] = {**before, **ends}
+            try:
+                self._write_about()
+            except OSError:
+                self._about["methods"] = before
+                raise
             if self._durable:
                 self._sync()
 
@@ -215,9 +223,11 @@ class FinalArrays:
     def _begin(self, name: str, like: NDArray[Any]) -> None:
         self._end()
         if self._zip is None:
-            if self._path.exists():
+            goes_on = self._path.exists()
+            if goes_on:
                 shutil.copyfile(self._path, self._partial)
-            self._zip = zipfile.ZipFile(self._partial, "a", zipfile.ZIP_STORED, allowZip64=True)
+            # what a killed run left there is no part of it
+            self._zip = zipfile.ZipFile(self._partial, "a" if goes_on else "w", zipfile.ZIP_STORED, allowZip64=True)
         self._entry = self._zip.open(f"{name}.npy", "w", force_zip64=True)
         description = np.lib.format.dtype_to_descr(like.dtype)
         header = {"descr": description, "fortran_order": False, "shape": (self._nodes, *like.shape)}
@@ -232,14 +242,14 @@ class FinalArrays:
             self._zip = None
 
     def abandon(self) -> None:
-        """Give up a file that was not closed: what cannot be written is dropped, and the file before it stays."""
+        """Give up what was not closed, a copy that did not fit too; the file before it stays."""
         if self._zip is not None:
             with suppress(OSError):
                 self._end()
             with suppress(OSError, ValueError):
                 self._zip.close()
             self._entry = self._zip = None
-            self._partial.unlink(missing_ok=True)
+        self._partial.unlink(missing_ok=True)
 
     def _end(self) -> None:
         if self._entry is not None:

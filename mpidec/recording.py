@@ -50,6 +50,7 @@ class _Writing:
 
     def agree(self) -> None:
         """Raise RunError on all ranks if something failed."""
+        self._world.gather_patiently()  # for rank 0, which writes
         failure = self._world.share(self._failure)
         if failure:
             raise RunError(failure)
@@ -81,7 +82,7 @@ def record_setup(world: World, recorder: Recorder | None) -> None:
 def record_methods(world: World, recorder: Recorder | None, solutions: Mapping[str, Solution]) -> list[str]:
     """Write ledgers, ends and final arrays of methods by label; a sentence on what to do for each that diverged.
 
-    Collective; RunError on all ranks where rank 0 cannot.
+    Collective; RunError on all ranks where rank 0 cannot: then none of them has ended, and all are run again on resuming.
     """
     writing, final = _Writing(world, recorder), FinalArrays(recorder.folder if recorder is not None else Path(), world.size)
     # all in one stream, and one sum: ranks that share a core take milliseconds for each
@@ -92,19 +93,18 @@ def record_methods(world: World, recorder: Recorder | None, solutions: Mapping[s
     between = world.total(np.array([s.ledger.bytes_between_hosts("init", "iterate") for s in solutions.values()]))
     world.stream(*streams)
     writing.attempt(final.close)
-    diverged = []
+    ends: dict[str, dict[str, Any]] = {}
     for (label, solution), nbytes in zip(solutions.items(), between.tolist(), strict=True):
         outcome = solution.outcome
-        how: dict[str, Any] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
+        how = ends[label] = {"ending": outcome.ending, "steps": outcome.steps, "bad_step": outcome.bad_step}
         how |= {"shapes": {name: list(part.shape) for name, part in _parts(outcome)}, "bytes_between_hosts": int(nbytes)}
         if outcome.ending == "diverged":
-            diverged.append(_divergence(label, solution.algorithm, outcome))
-            how["advice"] = diverged[-1]
-        if recorder is not None:
-            writing.attempt(recorder.outcome, label, how)
-    final.abandon()
+            how["advice"] = _divergence(label, solution.algorithm, outcome)
+    if recorder is not None:
+        writing.attempt(recorder.outcomes, ends)
+        final.abandon()
     writing.agree()
-    return diverged
+    return [how["advice"] for how in ends.values() if "advice" in how]
 
 
 def _ledger(writing: _Writing, label: str, rows: list[LedgerRow]) -> _Stream:

@@ -1,8 +1,9 @@
 """Methods that advance together: ranks that share cores take turns once for a round of all methods, not once for each.
 
 Each method runs in a lane, a greenlet that sees a `Lane` where it would see the `World`. A lane that asks something of the
-other ranks sleeps until every lane does. What lanes send along the same edges then goes in one message; all else is done
-lane after lane. A method asks for the same things in the same order on all ranks, so the ranks agree without a word.
+other ranks sleeps until every lane does. What lanes send along the same edges then goes in one message, what they must agree
+on in one agreement; all else is done lane after lane. A method asks for the same things in the same order on all ranks, so
+the ranks agree without a word.
 """
 
 from __future__ import annotations

@@ -132,6 +132,8 @@ class World:
         self._comm.Allreduce(MPI.IN_PLACE, most, op=MPI.MAX)
         start = 0
         while start < len(values):
+            if start:
+                self._comm.Barrier()  # others would send the next ones while rank 0 is still busy with the last
             many = int(np.searchsorted(np.cumsum(most[start:]) * self.size, _AT_ONCE, side="right"))
             if many:
                 self._stream_at_once(values[start : start + many])

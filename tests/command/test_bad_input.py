@@ -181,6 +181,29 @@ def test_a_disk_that_fills_while_the_final_arrays_are_written(disk, tmp_path):
     assert json.loads((disk / "out" / "run.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.parametrize("disk", ["160k"], indirect=True)
+def test_a_disk_that_fills_at_the_end_of_methods_abreast_costs_none_of_them_a_row(disk, tmp_path):
+    """None has ended then, so that with more room all are run again, and leave what an unbroken run does."""
+    methods = [{"algorithm": "dif_altgdmin", "iterations": 5, "label": f"m{i}"} for i in range(5)]
+    table = small(problem={"d": 700}, method=methods, abreast=True, observe={"every": 1})  # 34 kB of final arrays a method
+    file = write(tmp_path, table)
+    done = mpidec("run", file, "--out", str(disk / "out"), cwd=tmp_path)
+    assert_one_sentence(done, 4, "cannot write", "No space left")
+    about = json.loads((disk / "out" / "run.json").read_text())
+    assert (about["status"], about["methods"]) == ("failed", {})
+    assert not list((disk / "out").glob("final.npz*"))
+    subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+    for out, more in ((disk / "out", ["--resume"]), (tmp_path / "whole", [])):
+        again = mpidec("run", file, "--out", str(out), *more, cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+
+    def told(out):
+        return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows(out / "trace.csv")]
+
+    assert len(told(disk / "out")) == 5 * 6
+    assert told(disk / "out") == told(tmp_path / "whole")
+
+
 def test_a_diverging_method_is_told_and_the_others_go_on(tmp_path):
     methods = [
         {"algorithm": "dif_altgdmin", "iterations": 40, "step_size": 1e308, "label": "wild"},

@@ -24,6 +24,13 @@ def network(world, neighbors, self_weight, weights):
     return Network(Link(world.transport(neighbors, neighbors), ledger, Clock()), self_weight, weights), ledger
 
 
+def spied(monkeypatch, owner, name):
+    """The arguments of every call of a method from now on."""
+    calls, work = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *arguments: (calls.append(arguments), work(*arguments))[1])
+    return calls
+
+
 def ring(world):
     return TOPOLOGIES["ring"]().neighbors(world.rank, world.size)
 
@@ -166,6 +173,7 @@ def test_maximum_takes_what_is_not_a_number_as_infinite(world):
 def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world, monkeypatch, at_once):
     """Whatever goes at once: nothing, what is small, all."""
     monkeypatch.setattr("mpidec.mpi.world._AT_ONCE", at_once)
+    together, alone = spied(monkeypatch, world, "_stream_at_once"), spied(monkeypatch, world, "_stream_one_by_one")
     world.ledger.account = "observe"
     got = []
 
@@ -173,10 +181,12 @@ def test_stream_hands_over_every_ranks_part_in_order_and_books_it(world, monkeyp
         return lambda rank, part: got.append((what, rank, np.asarray(part).tolist()))
 
     large = np.full(100, float(world.rank))
-    world.stream((world.rank * "a", into(0)), (large[:3], into(1)), (large, into(2)), ((world.rank, 7), into(3)))
+    world.stream(((1 + world.rank) * "a", into(0)), (large[:3], into(1)), (large, into(2)), ((world.rank, 7), into(3)))
+    assert sum(len(values) for (values,) in together) + len(alone) == 4
+    assert {0: len(alone) == 4, 150: len(alone) >= 1, 10**6: len(together) == 1}[at_once]
     ranks = range(world.size if world.rank == 0 else 0)
     wanted = (
-        [r * "a" for r in ranks],
+        [(1 + r) * "a" for r in ranks],
         [[float(r)] * 3 for r in ranks],
         [[float(r)] * 100 for r in ranks],
         [[r, 7] for r in ranks],

@@ -1,5 +1,7 @@
 """Options read, checked and listed from one declaration."""
 
+import gc
+import weakref
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -77,3 +79,21 @@ def test_user_classes(tmp_path):
         load_class("broken.py:Mine", tmp_path, "x")
     with pytest.raises(InputError, match="no file .*absent.py"):
         load_class("absent.py:Mine", tmp_path, "x")
+
+
+def test_a_users_class_that_is_loaded_again_does_not_stay(tmp_path):
+    """Its hints, which name it, are kept on it and nowhere else; a class does not take its base's for its own."""
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    text += "@dataclass(frozen=True)\nclass Own:\n    x: int = 1\n    next: Own | None = None\n"
+    text += "@dataclass(frozen=True)\nclass Longer(Own):\n    y: int = 2\n"
+    (tmp_path / "own.py").write_text(text)
+    loaded = []
+    for _ in range(3):
+        cls = load_class("own.py:Longer", tmp_path, "method.0")
+        base = build(cls.__mro__[1], {"x": 5}, "method.0")
+        made = build(cls, {"x": 3, "y": 4}, "method.0")
+        assert (base.x, made.x, made.y) == (5, 3, 4)
+        loaded.append(weakref.ref(cls))
+    del cls, base, made
+    gc.collect()
+    assert sum(one() is not None for one in loaded) <= 1  # the last may still be among the modules
