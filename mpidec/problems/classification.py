@@ -17,6 +17,8 @@ from mpidec.problems.optimum import Optimum
 from mpidec.problems.partition import SampleSplit
 from mpidec.seeding import Draws
 
+_AHEAD, _DRAWN = 16, 1024  # steps whose batches are drawn at a time, or fewer, of so many samples in all or one batch
+
 
 class Own(NamedTuple):
     """What a node has beside its samples' features: their classes y (n,), the size of a batch, the seed and its number;
@@ -47,9 +49,19 @@ class Classifier(ABC):
         self.notes = notes or {}
         self._own = own
         self._draws = Draws(own.seed, "batch", own.node)
+        self._ahead = max(1, min(_AHEAD, _DRAWN // own.batch))
+        self._drawn: tuple[int, list[Labels]] = -1, []
 
     def batch(self, k: int) -> Labels:
-        """The samples of step k, (batch,), none twice."""
+        """The samples of step k, (batch,), none twice; to be read only."""
+        group, which = divmod(k, self._ahead)
+        if self._drawn[0] != group:
+            # together: one draw a step, when all else has been through the caches since the last, takes four times as long
+            steps = range(group * self._ahead, (group + 1) * self._ahead)
+            self._drawn = group, [self._draw(k) for k in steps]
+        return self._drawn[1][which]
+
+    def _draw(self, k: int) -> Labels:
         return self._draws.at(k).choice(len(self.y), self._own.batch, replace=False, shuffle=False)
 
     @abstractmethod

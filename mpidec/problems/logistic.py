@@ -17,7 +17,7 @@ from mpidec.problems.base import Vector, machine_nbytes
 from mpidec.problems.classification import Classification, Classifier, Own, Public, rehearsing
 from mpidec.problems.fashion_files import FOLDER
 from mpidec.problems.labeled import Labeled, Labels, digits, fashion_mnist, sample_files
-from mpidec.problems.optimum import Optimum, batches, find_optimum, search_nbytes, softmax_loss
+from mpidec.problems.optimum import Optimum, batches, find_optimum, search_nbytes, softmax_gradient, softmax_loss
 from mpidec.problems.partition import used
 
 # What is not finite is seen by whoever looks at the result.
@@ -52,6 +52,7 @@ class LogisticRegression(Classifier):
         # a batch as it is stored, and in `dtype`: in the same memory every step, since new pages cost as much as the gradient
         self._stored = np.empty((own.batch, X.shape[1]), X.dtype)
         self._samples = self._stored if X.dtype == self._dtype else np.empty(self._stored.shape, self._dtype)
+        self._step, self._classes = -1, own.y[:0]  # whose batch that is, and its classes
 
     def start(self, seed: int) -> Vector:
         """0, whatever the seed."""
@@ -61,16 +62,18 @@ class LogisticRegression(Classifier):
     def grad(self, x: Vector, k: int) -> Vector:
         """The gradient (d,) of the mean over the batch of step k, and of l2."""
         W = x.reshape(self._weights).astype(self._dtype, copy=False)
-        chosen = self.batch(k)
-        np.take(self.X, chosen, axis=0, out=self._stored, mode="clip")  # other modes gather into new memory first
-        if self._samples is not self._stored:
-            np.copyto(self._samples, self._stored)
+        if k != self._step:  # methods abreast want the same batch, one after the other
+            chosen = self.batch(k)
+            np.take(self.X, chosen, axis=0, out=self._stored, mode="clip")  # other modes gather into new memory first
+            if self._samples is not self._stored:
+                np.copyto(self._samples, self._stored)
+            self._classes, self._step = self.y[chosen], k
         # scores and pulls are scaled, which are smaller than the samples
         scores: Vector = self._samples @ W[:-1]
         scores *= self._scale
         scores += W[-1]
-        _, pulls = softmax_loss(scores, self.y[chosen])
-        pulls /= len(chosen)
+        pulls = softmax_gradient(scores, self._classes)
+        pulls /= len(self._classes)
         gradient: Vector = self._l2 * W
         gradient[-1] += pulls.sum(axis=0)
         pulls *= self._scale

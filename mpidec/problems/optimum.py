@@ -42,14 +42,24 @@ def batches(X: NDArray[Any], scale: float, rows: Labels | None = None) -> Iterat
 
 def softmax_loss(scores: NDArray[Any], y: Labels) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cross-entropies (m,) of the scores (m, C) for classes y, and their gradients in the scores, (m, C), in their place."""
-    each = np.arange(len(y))
     scores -= scores.max(axis=1, keepdims=True)
-    right = scores[each, y]
+    right = scores[np.arange(len(y)), y]
+    return np.log(_pull(scores, y)) - right, scores
+
+
+def softmax_gradient(scores: NDArray[Any], y: Labels) -> NDArray[Any]:
+    """The second of `softmax_loss` alone."""
+    scores -= scores.max(axis=1, keepdims=True)
+    _pull(scores, y)
+    return scores
+
+
+def _pull(scores: NDArray[Any], y: Labels) -> NDArray[Any]:
     np.exp(scores, out=scores)
-    total = scores.sum(axis=1)
+    total: NDArray[Any] = scores.sum(axis=1)
     scores /= total[:, None]
-    scores[each, y] -= 1.0
-    return np.log(total) - right, scores
+    scores[np.arange(len(y)), y] -= 1.0
+    return total
 
 
 def search_nbytes(features: int) -> int:

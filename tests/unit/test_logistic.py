@@ -16,6 +16,7 @@ from mpidec.errors import InputError
 from mpidec.problems import PROBLEMS, Smooth, labeled
 from mpidec.problems.cache import checksum, keep
 from mpidec.problems.libsvm import read_libsvm
+from mpidec.seeding import generator
 
 SOURCES = PROBLEMS["logistic"]
 
@@ -81,6 +82,25 @@ def test_batches_are_functions_of_seed_node_and_step_and_take_all_samples_alike(
     assert not np.array_equal(np.sort(shard.batch(9)), np.sort(other.batch(9)))
     counts = np.bincount(np.concatenate([shard.batch(k) for k in range(3000)]), minlength=15)
     np.testing.assert_allclose(counts / 3000, 6 / 15, atol=5 * np.sqrt(0.4 * 0.6 / 3000))
+
+
+@pytest.mark.parametrize("batch", [1, 6, 64, 1500])
+def test_batches_and_gradients_of_steps_in_any_order_are_those_of_a_shard_that_has_drawn_none(batch, tmp_path):
+    rng = np.random.default_rng(4)
+    np.save(tmp_path / "X.npy", rng.standard_normal((3000, 2)))
+    np.save(tmp_path / "y.npy", np.arange(3000) % 3)
+    (shard, _), _ = shards_of(tmp_path, 2, batch=batch, find_minimum=False)
+    x = rng.standard_normal(9)
+    for k in [0, 1, 1, 0, 17, 15, 16, 31, 2**40, 5, *range(28, 34)]:
+        drawn = generator(1, "batch", 0).bit_generator.seed_seq
+        bits = np.random.Philox(drawn)
+        bits.advance(k << 128)
+        rows = np.random.Generator(bits).choice(1500, batch, replace=False, shuffle=False)
+        assert np.array_equal(shard.batch(k), rows)
+        P = np.exp(features(shard)[rows] @ x.reshape(3, 3))
+        P = P / P.sum(axis=1, keepdims=True) - np.eye(3)[shard.y[rows]]
+        expected = features(shard)[rows].T @ P / batch + 0.01 * x.reshape(3, 3)
+        np.testing.assert_allclose(shard.grad(x, k), expected.ravel(), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("partition", ["uniform", "dirichlet", "shards"])
