@@ -26,9 +26,10 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def start(command: list[str], cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a command in a session of its own."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        # what a shell starts in the background ignores Ctrl-C, and so would all that it starts in turn
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # what a shell starts in the background ignores Ctrl-C, what nohup starts a hangup, and so would all that they start in turn
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda *_: None)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     return subprocess.Popen(
         command,
         cwd=cwd,
