@@ -17,7 +17,8 @@ from mpidec.problems.optimum import Optimum
 from mpidec.problems.partition import SampleSplit
 from mpidec.seeding import Draws
 
-_AHEAD, _DRAWN = 16, 1024  # steps whose batches are drawn at a time, or fewer, of so many samples in all or one batch
+_AHEAD = 16  # steps whose batches are drawn at a time
+_DRAWN = 1024  # samples of all of them: large batches are drawn for fewer steps, which a short run would draw in vain
 
 
 class Own(NamedTuple):

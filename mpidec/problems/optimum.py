@@ -55,6 +55,7 @@ def softmax_gradient(scores: NDArray[Any], y: Labels) -> NDArray[Any]:
 
 
 def _pull(scores: NDArray[Any], y: Labels) -> NDArray[Any]:
+    """Put the gradients in the place of scores that are at most 0; the sums (m,) of their exponentials."""
     np.exp(scores, out=scores)
     total: NDArray[Any] = scores.sum(axis=1)
     scores /= total[:, None]
