@@ -1,7 +1,7 @@
 """What a round of D-SGD costs beside the bare MPI call and its gradient, and an epoch beside one process: ratios in one run.
 
     python hpc/bench/sgd_round.py                  # 16 ranks, d = 7,850; target at most 1.3
-    python hpc/bench/sgd_round.py --epoch          # 4 ranks on Fashion-MNIST against plain NumPy with the same total batch
+    python hpc/bench/sgd_round.py --epoch          # 4 ranks on Fashion-MNIST against plain NumPy with the same total batches
 
 A round: logistic regression of Fashion-MNIST's size on random data, on a ring. Alternating in one run: (a) `DSGD.step`; (b) the
 same gradient alone and a bare mpi4py Neighbor_allgather of the same bytes. An epoch: (a) 4 ranks of D-SGD on a ring, each with
@@ -16,7 +16,6 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -196,23 +195,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epoch", action="store_true")
     parser.add_argument("--ranks", type=int, default=None)
-    parser.add_argument("--batch", type=int, default=None, help="samples a node and round (32), or a step of all ranks (256)")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", help="of a node and round (32), or of a step of all ranks (256 512 1024)"
+    )
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--plain", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.plain is not None:
-        be_plain(given.batch, given.dtype, given.plain)
+        be_plain(*given.batch, given.dtype, given.plain)
         return 0
     if launcher.promised() is None:
         ranks = given.ranks or (4 if given.epoch else 16)
         found = launcher.find_launcher(launcher.family(launcher.library_version()))
-        command = launcher.command(found, ranks, [sys.executable, __file__, *sys.argv[1:]])
-        return subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
-    work: Callable[[], None] = lambda: measure_round(given.batch or 32, given.dtype, given.blocks, 100)  # noqa: E731
+        for batch in given.batch or ([256, 512, 1024] if given.epoch else [32]):
+            command = launcher.command(found, ranks, [sys.executable, __file__, *sys.argv[1:], "--batch", str(batch)])
+            status = subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
+            if status:
+                return status
+        return 0
     if given.epoch:
-        work = lambda: measure_epoch(given.batch or 256, given.dtype, given.blocks)  # noqa: E731
-    work()
+        measure_epoch(*given.batch, given.dtype, given.blocks)
+    else:
+        measure_round(*given.batch, given.dtype, given.blocks, 100)
     return 0
 
 

@@ -83,7 +83,7 @@ class LeNet(Classifier):
         total = 0.0
         with np.errstate(all="ignore"):
             for where, scores in self._in_parts(x, self.X):
-                total += float(softmax_loss(scores.astype(np.float64), self.y[where])[0].sum())
+                total += float(softmax_loss(scores.T.astype(np.float64, "C"), self.y[where])[0].sum())
             return total / len(self.y) + self._l2 / 2 * float(np.vdot(x.astype(np.float64), x))
 
     def predict(self, x: Vector, X: NDArray[Any]) -> Labels:

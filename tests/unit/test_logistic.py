@@ -103,6 +103,23 @@ def test_batches_and_gradients_of_steps_in_any_order_are_those_of_a_shard_that_h
         np.testing.assert_allclose(shard.grad(x, k), expected.ravel(), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("batch", [333, 334, 1201])  # 3000 products a sample: in one, two, four parts
+def test_gradients_of_batches_multiplied_in_parts_are_the_dense_ones(batch, dtype, tmp_path):
+    rng = np.random.default_rng(8)
+    np.save(tmp_path / "X.npy", rng.standard_normal((1300, 300)))
+    np.save(tmp_path / "y.npy", np.arange(1300) % 10)
+    (shard,), _ = shards_of(tmp_path, 1, batch=batch, dtype=dtype, find_minimum=False)
+    W = rng.standard_normal((301, 10)) / 10
+    A, rows = features(shard), shard.batch(3)
+    P = np.exp(A[rows] @ W)
+    P = P / P.sum(axis=1, keepdims=True) - np.eye(10)[shard.y[rows]]
+    got = shard.grad(W.ravel().astype(dtype), 3)
+    assert got.dtype == dtype
+    exact = A[rows].T @ P / batch + 0.01 * W
+    np.testing.assert_allclose(got, exact.ravel(), rtol=0, atol=1e-13 if dtype == "float64" else 1e-6)
+
+
 @pytest.mark.parametrize("partition", ["uniform", "dirichlet", "shards"])
 def test_the_minimum_is_that_of_the_pooled_loss_by_newtons_method(folder, partition):
     shards, public = shards_of(folder, 4, partition=partition)
