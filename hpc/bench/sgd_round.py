@@ -196,7 +196,7 @@ def main() -> int:
     parser.add_argument("--epoch", action="store_true")
     parser.add_argument("--ranks", type=int, default=None)
     parser.add_argument(
-        "--batch", type=int, nargs="+", help="of a node and round (32), or of a step of all ranks (256 512 1024)"
+        "--batch", type=int, nargs="+", help="of a node and round (32), or of a step of all ranks (128 256 512 1024)"
     )
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--blocks", type=int, default=9)
@@ -208,7 +208,7 @@ def main() -> int:
     if launcher.promised() is None:
         ranks = given.ranks or (4 if given.epoch else 16)
         found = launcher.find_launcher(launcher.family(launcher.library_version()))
-        for batch in given.batch or ([256, 512, 1024] if given.epoch else [32]):
+        for batch in given.batch or ([128, 256, 512, 1024] if given.epoch else [32]):
             command = launcher.command(found, ranks, [sys.executable, __file__, *sys.argv[1:], "--batch", str(batch)])
             status = subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
             if status:
