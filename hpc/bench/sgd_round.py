@@ -5,9 +5,9 @@
 
 A round: logistic regression of Fashion-MNIST's size on random data, on a ring. Alternating in one run: (a) `DSGD.step`; (b) the
 same gradient alone and a bare mpi4py Neighbor_allgather of the same bytes. An epoch: (a) 4 ranks of D-SGD on a ring, each with
-a quarter of the batch; (b, c) one process that gathers, multiplies and steps in NumPy, on one BLAS thread and on as many as
-there are cores, while the ranks sleep; each after a pass to warm up. Blocks are interleaved; medians and quartiles are over
-blocks, of the slowest rank.
+a quarter of the batch; (b) as above, which no method that sends an x a round can undercut; (c, d) one process that gathers,
+multiplies and steps in NumPy, on one BLAS thread and on as many as there are cores, while the ranks sleep; each after a pass to
+warm up. Blocks are interleaved; medians and quartiles are over blocks, of the slowest rank.
 """
 
 from __future__ import annotations
@@ -39,6 +39,28 @@ def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
     return Network(link, 1 - weights.sum(), weights), neighbors
 
 
+class Bare:
+    """The gradient and the bare MPI call, nothing else."""
+
+    name = "gradient and Neighbor_allgather"
+
+    def __init__(self, problem: Any, neighbors: tuple[int, ...], x: Any) -> None:
+        from mpi4py import MPI
+
+        self._problem, self._x = problem, x
+        self._graph = MPI.COMM_WORLD.Create_dist_graph_adjacent(neighbors, neighbors, reorder=False)
+        self._received = np.empty((len(neighbors), x.size), x.dtype)
+
+    def __call__(self, rounds: int) -> None:
+        """So many rounds."""
+        for k in range(rounds):
+            self._graph.Neighbor_allgather(self._problem.grad(self._x, k), self._received)
+
+    def close(self) -> None:
+        """Free the communicator."""
+        self._graph.Free()
+
+
 def tell(world: Any, what: str, seconds: dict[str, list[float]], unit: str, factor: float) -> None:
     """Print all, and the ratio of the first to each, on rank 0."""
     if world.rank:
@@ -48,13 +70,11 @@ def tell(world: Any, what: str, seconds: dict[str, list[float]], unit: str, fact
         low, median, high = factor * np.percentile(own, [25, 50, 75])
         ratios = np.percentile(first / own, [25, 50, 75])
         ratio = "ratio {1:.3f} [{0:.3f}, {2:.3f}]".format(*ratios)
-        print(f"{what} {name:34} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]  {ratio}", flush=True)
+        print(f"{what} {name:37} {median:9.1f} {unit} [{low:.1f}, {high:.1f}]  {ratio}", flush=True)
 
 
 def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
     """Rounds of D-SGD on 200 random samples a node."""
-    from mpi4py import MPI
-
     from mpidec import DSGD
     from mpidec.mpi.world import World
     from mpidec.problems.classification import Own
@@ -65,33 +85,26 @@ def measure_round(batch: int, dtype: str, blocks: int, calls: int) -> None:
         X, y = rng.random((200, FEATURES)).astype(dtype), rng.integers(0, CLASSES, 200)
         problem = LogisticRegression(X, Own(y, batch, seed=0, node=world.rank), classes=CLASSES, l2=1e-4, dtype=dtype)
         net, neighbors = ring(world)
-        graph = MPI.COMM_WORLD.Create_dist_graph_adjacent(neighbors, neighbors, reorder=False)
         algorithm = DSGD(step_size=1e-3)
         state = algorithm.init(net, problem, problem.start(0))
-        x = state.x
-        received = np.empty((len(neighbors), x.size), dtype)
+        bare = Bare(problem, neighbors, state.x)
 
         def whole() -> None:
             nonlocal state
             for k in range(calls):
                 state = algorithm.step(net, problem, state, k)
 
-        def bare() -> None:
-            for k in range(calls):
-                gradient = problem.grad(x, k)
-                graph.Neighbor_allgather(gradient, received)
-
-        names = ("D-SGD", "gradient and Neighbor_allgather")
+        names = ("D-SGD", bare.name)
         seconds: dict[str, list[float]] = {name: [] for name in names}
         for block in range(blocks + 1):
-            for name, call in zip(names, (whole, bare), strict=True):
+            for name, call in zip(names, (whole, lambda: bare(calls)), strict=True):
                 world.barrier()
                 start = perf_counter()
                 call()
                 if block:  # the first is warm-up
                     seconds[name].append(float(world.maximum((perf_counter() - start) / calls)))
-        tell(world, f"{world.size:3d} ranks d = {x.size:,} {dtype} batch {batch}", seconds, "us/round", 1e6)
-        graph.Free()
+        tell(world, f"{world.size:3d} ranks d = {state.x.size:,} {dtype} batch {batch}", seconds, "us/round", 1e6)
+        bare.close()
 
 
 def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
@@ -110,19 +123,26 @@ def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
             f"one process, NumPy, {many(n)}": start_plain(n, batch, dtype, steps) if world.rank == 0 else None
             for n in sorted({1, launcher.cores()})
         }
-        net, _ = ring(world)
+        net, neighbors = ring(world)
         algorithm = DSGD(step_size=0.05)
-        seconds: dict[str, list[float]] = {name: [] for name in ("D-SGD on all ranks", *plain)}
-        for _ in range(blocks):
-            # of two passes the second: ranks that have slept come back on any core, often three on one and one on the other
+        bare = Bare(problem, neighbors, problem.start(0))
+
+        def whole() -> None:
             state = algorithm.init(net, problem, problem.start(0))
-            for _ in range(2):
-                world.barrier()
-                start = perf_counter()
-                for k in range(steps):
-                    state = algorithm.step(net, problem, state, k)
-                taken = perf_counter() - start
-            seconds["D-SGD on all ranks"].append(float(world.maximum(taken)))
+            for k in range(steps):
+                state = algorithm.step(net, problem, state, k)
+
+        ours = {"D-SGD on all ranks": whole, f"{bare.name} alone": lambda: bare(steps)}
+        seconds: dict[str, list[float]] = {name: [] for name in (*ours, *plain)}
+        for _ in range(blocks):
+            for name, call in ours.items():
+                # of two passes the second: ranks that have slept come back on any core, often three on one and one on the other
+                for _ in range(2):
+                    world.barrier()
+                    start = perf_counter()
+                    call()
+                    taken = perf_counter() - start
+                seconds[name].append(float(world.maximum(taken)))
             for name, child in plain.items():
                 taken = 0.0 if child is None else plain_seconds(child)
                 world.gather_patiently()
@@ -130,6 +150,7 @@ def measure_epoch(batch: int, dtype: str, blocks: int) -> None:
         for child in plain.values():
             if child is not None:
                 child.communicate()
+        bare.close()
         tell(world, f"{M:3d} ranks Fashion-MNIST {dtype} batch {batch} in all", seconds, "ms/epoch", 1e3)
 
 
