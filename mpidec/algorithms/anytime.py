@@ -46,12 +46,16 @@ class Anytime(Algorithm):
     gap: Annotated[float, Meta(gt=0, le=1, description="rho in the theory's step size; none: the graph's")] | None = None
 
     def bind(self, facts: GraphFacts) -> Self:
-        """Fill `nodes` and `gap`. Raises InputError where neither a step size nor a horizon is given."""
+        """Fill `nodes` and `gap`. Raises InputError where no step size is given and the theory has none."""
         gap = self.gap or facts.gap
         if self.step_size is None and (self.horizon is None or gap <= 0):
             raise InputError(
                 f"got step_size = none, horizon = {self.horizon or 'none'} on a graph of spectral gap {gap:.3g}; "
                 "give step_size, or, on a graph with a gap, horizon, the T of the theory's step size"
+            )
+        if self.step_size is None and self.growth != 1:
+            raise InputError(
+                f"got growth = {self.growth:g} and no step_size; the theory's is for weights t, growth = 1: give step_size"
             )
         return replace(self, nodes=self.nodes or facts.nodes, gap=gap if gap > 0 else None)
 

@@ -45,10 +45,7 @@ def fashion_mnist(path: str, key: str | None) -> Labeled:
     Raises InputError for files that are missing, damaged or do not belong together.
     """
     folder = Path(path)
-    try:
-        parts = [open_part(folder, part) for part in ("train", "t10k")]
-    except InputError as error:
-        raise InputError(f'{error}; or take source = "digits", which needs no files') from None
+    parts = [open_part(folder, part) for part in ("train", "t10k")]
     (images, _), (held_out, _) = parts
     if held_out.shape != images.shape:
         raise InputError(f"{held_out.path}: images of {held_out.shape}, but the training images are of {images.shape}")

@@ -176,7 +176,10 @@ class FashionLogistic(Logistic):
 
     def data(self, key: str | None = None) -> Labeled:
         """See `Classification.data`."""
-        return fashion_mnist(self.path, key)
+        try:
+            return fashion_mnist(self.path, key)
+        except InputError as error:
+            raise InputError(f'{error} (or take source = "digits", which needs no files)') from None
 
 
 @dataclass(frozen=True, kw_only=True)

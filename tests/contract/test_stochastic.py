@@ -188,6 +188,8 @@ def test_the_theorys_step_size_wants_a_horizon_a_gap_and_a_problem_that_is_known
         ALGORITHMS["dat_sgd"]().bind(RING)
     with pytest.raises(InputError, match="horizon = 9 on a graph of spectral gap 0"):
         ALGORITHMS["dat_sgd"](horizon=9).bind(dataclasses.replace(RING, gamma=1.0))
+    with pytest.raises(InputError, match=r"growth = 0\.5 and no step_size; .* for weights t, growth = 1"):
+        ALGORITHMS["dat_sgd"](horizon=9, growth=0.5).bind(RING)
     with pytest.raises(InputError, match="constants that this problem does not know; give step_size"):
         ALGORITHMS["dat_sgd"](horizon=9).bind(RING).check(object())
     with pytest.raises(ValueError, match="has no step size"):

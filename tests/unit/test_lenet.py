@@ -53,6 +53,12 @@ def loss(x, X, y):
     return float(np.mean([np.log(np.exp(row).sum()) - row[c] for row, c in zip(z, y, strict=True)]))
 
 
+def test_missing_files_are_told_without_a_source_that_is_not_lenets(tmp_path):
+    with pytest.raises(InputError, match="train-images-idx3-ubyte") as told:
+        PROBLEMS["lenet"]["fashion"](path=str(tmp_path)).check(1)
+    assert "digits" not in str(told.value)
+
+
 def test_it_has_the_parameters_of_lenet_5():
     shard = shard_of()
     assert isinstance(shard, Smooth)
