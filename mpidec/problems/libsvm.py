@@ -87,7 +87,9 @@ def _label(word: str, path: Path, number: int) -> float:
     if ":" in word:
         raise InputError(f"{path}: line {number}: no label before {word!r}; wanted `label index:value …`")
     try:
-        label = _number(word)
+        if "_" in word:  # which Python allows between digits
+            raise ValueError
+        label = float(word)
     except ValueError:
         hint = "; is it CSV? convert it to LIBSVM text or .npy" if "," in word else ""
         raise InputError(f"{path}: line {number}: label {word[:40]!r}, wanted a number{hint}") from None
@@ -99,16 +101,10 @@ def _label(word: str, path: Path, number: int) -> float:
 def _entry(word: str, path: Path, number: int) -> tuple[int, float]:
     index, colon, value = word.partition(":")
     try:
-        if not colon or "_" in index or not abs(_number(value)) <= _LARGEST:
+        if not colon or "_" in word or not abs(given := float(value)) <= _LARGEST:
             raise ValueError
-        return int(index), _number(value)
+        return int(index), given
     except ValueError:
         raise InputError(
             f"{path}: line {number}: {word[:40]!r}, wanted index:value with a finite value, at most 3.4e38"
         ) from None
-
-
-def _number(word: str) -> float:
-    if "_" in word:  # which Python allows between digits
-        raise ValueError
-    return float(word)
