@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 
 TESTS = Path(__file__).resolve().parents[1]
 MPIRUN = Path(sys.prefix) / "bin" / "mpirun"
@@ -41,8 +42,8 @@ def write(project: Path, name: str, body: str) -> None:
     (project / "tests" / name).write_text(HEADER + textwrap.dedent(body))
 
 
-def run(project: Path, *arguments: str, limit: float = 60, **environment: str) -> tuple[int, str]:
-    """Return the exit status and the output of tests/run, which must end by itself within `limit` seconds."""
+def start(project: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start tests/run in a session of its own."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     env |= {
         "MPIDEC_VENV": sys.prefix,
@@ -54,7 +55,12 @@ def run(project: Path, *arguments: str, limit: float = 60, **environment: str) -
     env |= environment
     command = [str(project / "tests" / "run"), "--mpi", MPI_NAME, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, env=env, cwd=project, start_new_session=True, **pipes) as process:
+    return subprocess.Popen(command, env=env, cwd=project, start_new_session=True, **pipes)
+
+
+def run(project: Path, *arguments: str, limit: float = 60, **environment: str) -> tuple[int, str]:
+    """Return the exit status and the output of tests/run, which must end by itself within `limit` seconds."""
+    with start(project, *arguments, **environment) as process:
         try:
             output, _ = process.communicate(timeout=limit)
         finally:
@@ -99,7 +105,7 @@ def test_a_failure_on_one_rank_is_one_failure_and_the_next_test_still_runs(proje
 
 
 def test_tests_of_the_cluster_run_beside_those_of_one_process(project: Path) -> None:
-    """Each waits for the other."""
+    """Each waits for the other; what it printed comes last."""
     for name, own, other in (("unit/test_one.py", "a", "b"), ("cluster/test_it.py", "b", "a")):
         write(
             project,
@@ -121,7 +127,7 @@ def test_tests_of_the_cluster_run_beside_those_of_one_process(project: Path) -> 
     assert status == 1
     assert closing(output) == "3 passed, 1 failed, 0 skipped", output
     assert "the third" in output
-    names = ("in one process", "on a cluster", "without MPI", f"{MPI_NAME}, world of 1")
+    names = ("in one process", "without MPI", "on a cluster", f"{MPI_NAME}, world of 1")
     order = [output.index(f"=== {name}") for name in names]
     assert order == sorted(order)
 
@@ -212,6 +218,31 @@ def test_a_killed_rank_is_one_failure_and_the_next_world_runs(project: Path) -> 
     assert status == 1
     assert f"{MPI_NAME}, world of 2: died with status" in output
     assert closing(output) == "1 passed, 1 failed, 0 skipped"
+
+
+def test_what_failed_is_told_by_a_run_that_is_ended(project: Path) -> None:
+    for name, body in (
+        ("cluster/test_it.py", "assert False, 'on the cluster'"),
+        ("unit/test_one.py", "assert False, 'before'"),
+        ("unit/test_two.py", f"open({str(project / 'there')!r}, 'w').close(); time.sleep(600)"),
+    ):
+        write(project, name, f"\ndef test_it():\n    {body}\n")
+    scratch = project / "scratch"
+    scratch.mkdir()
+
+    def failed() -> str:
+        return "".join(path.read_text() for path in scratch.glob("*/*.failures"))
+
+    with start(project, "--ranks", "1", TMPDIR=str(scratch)) as process:
+        try:
+            assert wait_for(lambda: (project / "there").exists() and "before" in failed() and "on the cluster" in failed())
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    told = output.partition("Stopped. Failures until then:")[2]
+    assert "AssertionError: before" in told and "AssertionError: on the cluster" in told, output
+    assert not list(scratch.glob("mpidec-tests.*"))
 
 
 def test_ranks_that_collect_different_tests_stop(project: Path) -> None:

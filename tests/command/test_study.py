@@ -107,6 +107,7 @@ def test_bad_input_is_one_sentence(tmp_path):
     assert "dat_sgd diverged with every step size at ranks-2; give smaller ones in tune.step_sizes" in done.stderr
 
 
+@pytest.mark.timeout(900)  # beside others it may have one core of two
 def test_more_nodes_help_dat_sgd_and_harm_d_sgd_in_the_merely_convex_setting(tmp_path):
     """arXiv 2506.00961: on a torus of 4 to 36 nodes of unlike data, at a fixed number of steps, step sizes tuned."""
     done = mpidec("study", str(DECAYING), "--quick", "--out", "out", cwd=tmp_path, seconds=600)
