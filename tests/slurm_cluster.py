@@ -124,7 +124,7 @@ class Cluster:
         mark, found = f"slurmstepd: [{job.partition('_')[0]}.", []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                name = (entry / "cmdline").read_text()
+                name = os.fsdecode((entry / "cmdline").read_bytes())  # anybody's, and of whatever bytes
             except OSError:
                 continue  # it has ended
             if name.startswith(mark):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -127,14 +128,9 @@ def _attempt(subject: str, work: Callable[[], str]) -> Finding:
 
 def _exchange(found: launcher.Launcher) -> str:
     command = launcher.command(found, 2, [*launcher.PYTHON, "-c", _EXCHANGE])
-    done = subprocess.run(
-        command,
-        env=launcher.environment(found, 2),
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True) as scratch:
+        settings = launcher.environment(found, 2, scratch)
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if done.returncode != 0 or done.stdout.count("exchanged") != 2:
         reason = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
         raise InputError(f"failed with status {done.returncode}: {reason}")

@@ -40,7 +40,7 @@ Counts = dict[tuple[int, int], tuple[int, int]]
 def examine_bytes(found: launcher.Launcher) -> list[Finding]:
     """Run a small experiment under all the outside counters there are, and compare. Raises InputError where it fails."""
     library = found.family == "openmpi"
-    with tempfile.TemporaryDirectory(prefix="mpidec-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         (folder / "bytes.toml").write_text(_EXPERIMENT)
         preload, why = _interposer(found, folder)
@@ -50,7 +50,7 @@ def examine_bytes(found: launcher.Launcher) -> list[Finding]:
             # for the ranks alone: the launcher is no rank
             program = ["env", f"LD_PRELOAD={preload}", f"MPIDEC_INTERPOSER={folder / 'sent'}", *program]
         command = launcher.command(found, _RANKS, [*program, str(folder / "bytes.toml")], library)
-        settings = launcher.environment(found, _RANKS)
+        settings = launcher.environment(found, _RANKS, scratch)
         done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=_SECONDS, check=False)
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
@@ -113,6 +113,8 @@ def _finding(subject: str, links: int, total: int, what: str, wrong: list[str]) 
 
 def _interposer(found: launcher.Launcher, folder: Path) -> tuple[Path | None, str]:
     """The interposer, compiled with the library's own mpicc; else None and why not."""
+    if any(separator in str(folder) for separator in " :"):
+        return None, f"LD_PRELOAD takes no path with blanks or colons, such as {folder}: name another folder in TMPDIR"
     compiler = shutil.which("mpicc", path=f"{found.path.parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if compiler is None:
         return None, "there is no mpicc beside the launcher or on the PATH"

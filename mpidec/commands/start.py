@@ -65,7 +65,7 @@ def start_ranks(experiments: Sequence[Experiment], runs: Sequence[argparse.Names
         program += ["--resume"] if arguments.resume else []
         program += [*(f"--next={shlex.join(line)}" for line in lines[1:]), *lines[0]]
         command = launcher.command(found, first.ranks, program, arguments.library_bytes)
-        environment = launcher.environment(found, first.ranks) | {VARIABLE: scratch}
+        environment = launcher.environment(found, first.ranks, scratch) | {VARIABLE: scratch}
         if arguments.place:
             environment |= _placed(first, found, Path(scratch))
         if len(runs) > 1:
@@ -138,7 +138,7 @@ def _is_a_crash(status: int) -> bool:
 def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:
     """A folder for the handover: under Slurm the ranks are on other hosts, which share the current folder at best."""
     if found.pmi is None:
-        return tempfile.TemporaryDirectory(prefix="mpidec-")
+        return tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True)  # a launcher's process may linger
     try:
         return tempfile.TemporaryDirectory(prefix=".mpidec-", dir=Path.cwd())
     except OSError as error:

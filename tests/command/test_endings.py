@@ -18,6 +18,7 @@ from mpidec.commands import start as commands_start
 from mpidec.mpi.launcher import family, find_launcher, library_version
 
 RUN = [sys.executable, "-m", "mpidec", "run"]
+OPEN_MPI = family(library_version()) == "openmpi"
 LAUNCHERS = ("mpiexec", "mpirun", "prterun", "mpiexec.hydra")
 
 
@@ -35,9 +36,9 @@ def nothing_left(tmp_path):
             os.kill(pid, signal.SIGKILL)
 
 
-def started(folder):
+def started(folder, **environment):
     """A long run that has recorded some rows."""
-    process = start([*RUN, long_run(folder), "--out", "out"], folder)
+    process = start([*RUN, long_run(folder), "--out", "out"], folder, **environment)
     trace = folder / "out" / "trace.csv"
     assert wait_for(lambda: trace.exists() and trace.read_text().count("\n") > 5)
     assert len(inside(folder)) >= 4  # the command and three ranks
@@ -56,6 +57,19 @@ def test_an_interrupted_run_leaves_a_usable_folder(number, tmp_path):
     assert status(tmp_path) == "interrupted"
     assert int(rows(tmp_path / "out" / "trace.csv")[-1]["step"]) >= 10
     assert wait_for(lambda: inside(tmp_path) == [], 10)
+
+
+def test_what_a_run_writes_for_its_start_is_in_one_folder_of_its_own_and_goes_with_it(tmp_path):
+    """Launchers side by side that share a folder now and then fail."""
+    scratch = tmp_path / "a long name, with blanks".ljust(200, "x")
+    scratch.mkdir()
+    process = started(tmp_path, TMPDIR=str(scratch))
+    (own,) = scratch.iterdir()
+    assert own.name.startswith("mpidec-")
+    assert any(path.name.startswith("ompi.") for path in own.iterdir()) == OPEN_MPI
+    process.terminate()
+    assert_one_sentence(finish(process, 30), 130, "interrupted", "out")
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_suspended_run_goes_on_when_it_is_continued(tmp_path):

@@ -65,6 +65,16 @@ def test_doctor_holds_the_ledger_against_what_mpi_was_asked_to_send(tmp_path):
         assert rounds >= 2 * 4  # a path of 5 has the diameter 4
 
 
+def test_doctor_does_without_the_interposer_where_it_cannot_be_loaded_from(tmp_path):
+    scratch = tmp_path / "with blanks"
+    scratch.mkdir()
+    done = mpidec("doctor", "--bytes", cwd=tmp_path, TMPDIR=str(scratch))
+    assert done.returncode == 0, done.stdout
+    told = [line for line in done.stdout.splitlines() if line.startswith("ok   ledger and interposer: not compared")]
+    assert [("blanks" in line, "TMPDIR" in line) for line in told] == [(True, True)]
+    assert list(scratch.iterdir()) == []
+
+
 def row(**changes):
     return {
         "method": "dif_altgdmin",

@@ -94,6 +94,17 @@ def test_open_mpi_sends_unasked_where_its_shared_memory_has_the_room(monkeypatch
     assert limits(8, 2**40) == [None, None]
 
 
+def test_each_start_of_open_mpi_s_launcher_has_a_folder_of_its_own_and_the_user_s_wins(monkeypatch):
+    name = "PRTE_MCA_prte_tmpdir_base"
+    monkeypatch.delenv(name, raising=False)
+    ompi = launcher.Launcher(launcher.Path("mpirun"), "openmpi")
+    assert [launcher.environment(ompi, 2, folder).get(name) for folder in ("/a", "/b", None)] == ["/a", "/b", None]
+    for program, *others in (("mpiexec", "mpich"), ("srun", "openmpi", "pmix")):
+        assert name not in launcher.environment(launcher.Launcher(launcher.Path(program), *others), 2, "/a")
+    monkeypatch.setenv(name, "/mine")
+    assert launcher.environment(ompi, 2, "/a")[name] == "/mine"
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
