@@ -218,8 +218,8 @@ def _problem_class(table: Table, folder: Path) -> tuple[str, type[ProblemSpec], 
         if "source" in table:
             options["source"] = table["source"]
         return kind.rpartition(":")[2], _user_class(kind, folder, ProblemSpec, "problem.kind"), options
-    sources = choose(PROBLEMS, kind, "kind", "problem.kind")  # type: ignore[arg-type]
-    source = choose(sources, table.get("source"), "source", "problem.source")  # type: ignore[arg-type]
+    sources = choose(PROBLEMS, kind, "kind", "problem.kind")
+    source = choose(sources, table.get("source"), "source", "problem.source")
     return f"{kind}/{table['source']}", source, options
 
 

@@ -48,8 +48,10 @@ class Option:
         return self.default is dataclasses.MISSING
 
 
-def choose(table: Mapping[str, T], name: str, what: str, where: str) -> T:
-    """The entry `name` of `table`; an unknown name raises InputError naming the known ones."""
+def choose(table: Mapping[str, T], name: object, what: str, where: str) -> T:
+    """The entry `name` of `table`; an unknown name, or none (None), raises InputError naming the known ones."""
+    if name is None:
+        raise InputError(f"{where}: the {what} is missing; known: {', '.join(sorted(table))}")
     if not isinstance(name, str) or name not in table:
         raise InputError(f"{where}: unknown {what} {name!r}{_nearest(name, table)}; known: {', '.join(sorted(table))}")
     return table[name]

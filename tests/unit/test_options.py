@@ -63,6 +63,8 @@ def test_description_comes_from_the_declaration():
 def test_choose_names_the_known_ones():
     with pytest.raises(InputError, match=r"graph: unknown topology 'tours' \(did you mean 'torus'\?\); known: ring, torus"):
         choose({"torus": 1, "ring": 2}, "tours", "topology", "graph")
+    with pytest.raises(InputError, match=r"^problem\.source: the source is missing; known: digits, files$"):
+        choose({"files": 1, "digits": 2}, None, "source", "problem.source")
 
 
 def test_user_classes(tmp_path):
