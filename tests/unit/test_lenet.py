@@ -159,9 +159,9 @@ _MEMORY = """
 import os
 from pathlib import Path
 from test_lenet import shard_of
-def own(process):
+def bytes_of(process, kind):
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(kind))
 def children(process):
     return Path(f"/proc/{process}/task/{process}/children").read_text().split()
 shards = [shard_of(count=230, batch=32, node=node) for node in range(3)]
@@ -171,7 +171,7 @@ for shard in shards:
         x -= shard.grad(x, k)
     shard.loss(x)
 (parent,) = children(os.getpid())
-print(own(parent), *(own(fork) for fork in children(parent)))
+print(bytes_of(parent, "Anonymous:"), *(bytes_of(fork, "Private_Dirty:") for fork in children(parent)))
 """
 
 
@@ -180,11 +180,12 @@ def test_memory_counts_what_pytorch_takes_once_a_host_and_once_a_rank():
     lenet, here = PROBLEMS["lenet"]["fashion"], Path(__file__).parent
     paths = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
     done = subprocess.run([sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True, env=paths)
-    parent, *forks = map(int, done.stdout.split())
+    loaded, *forks = map(int, done.stdout.split())
     assert len(forks) == 3
-    # pages of the library's file are shared by all, those of its data by the parent and its forks
-    assert parent < lenet.host_nbytes
-    assert all(lenet.rank_nbytes / 3 < fork < lenet.rank_nbytes for fork in forks)
+    # Pages of the library's file are all processes' and may be dropped; `loaded` is what each would hold without sharing. What
+    # a fork writes, and so has of its own, depends on the kernels that PyTorch has for the CPU: 8 to 18 MB.
+    assert loaded < lenet.host_nbytes < 3 * loaded
+    assert max(forks) < lenet.rank_nbytes < loaded / 3
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
