@@ -62,17 +62,22 @@ def mpidec(*arguments: str, cwd: Path, seconds: float = SECONDS, **environment: 
     return finish(start([sys.executable, "-m", "mpidec", *arguments], cwd, **environment), seconds)
 
 
+def by_hand(cwd: Path, ranks: int, *program: str) -> tuple[list[str], dict[str, str]]:
+    """The command, and the variables for it, by which a user starts ranks of a Python program, without `mpidec run`."""
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    settings = {k: v for k, v in launcher.environment(found, ranks, str(cwd)).items() if k not in os.environ}
+    settings.pop(launcher.RANKS_VARIABLE, None)
+    return launcher.command(found, ranks, [sys.executable, *program]), settings
+
+
 def under_mpirun(ranks: int, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `mpiexec -n RANKS python -m mpidec …` as a user would by hand."""
-    found = launcher.find_launcher(launcher.family(launcher.library_version()))
-    command = launcher.command(found, ranks, [sys.executable, "-m", "mpidec", *arguments])
-    settings = {k: v for k, v in launcher.environment(found, ranks).items() if k not in os.environ}
-    settings.pop(launcher.RANKS_VARIABLE, None)
+    command, settings = by_hand(cwd, ranks, "-m", "mpidec", *arguments)
     return finish(start(command, cwd, **(settings | environment)))
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """A small experiment's tables; `graph={…}` and so on replace or add keys in a section."""
+    """A small experiment's tables; `graph={…}` and so on replace or add keys in a section, None takes one out."""
     table: dict[str, Any] = {
         "name": "small",
         "ranks": 3,
@@ -90,7 +95,8 @@ def small(**changes: Any) -> dict[str, Any]:
         "observe": {"every": 5},
     }
     for key, value in changes.items():
-        table[key] = {**table[key], **value} if isinstance(table.get(key), dict) and isinstance(value, dict) else value
+        merged = {**table[key], **value} if isinstance(table.get(key), dict) and isinstance(value, dict) else value
+        table[key] = {k: v for k, v in merged.items() if v is not None} if isinstance(merged, dict) else merged
     return table
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from machine import start
 
 from mpidec.mpi import launcher
 
@@ -111,12 +111,10 @@ def main() -> int:
     parser.add_argument("--megabytes", type=float, nargs="+", default=[0.02, 1.0, 64.0], help="a rank (default: 0.02 1 64)")
     given = parser.parse_args()
     if launcher.promised() is None:
-        found = launcher.find_launcher(launcher.family(launcher.library_version()))
         with tempfile.TemporaryDirectory(prefix="mpidec-bench-", dir=given.folder) as scratch:
             options = ["--repeats", str(given.repeats), "--folder", scratch, "--megabytes", *map(str, given.megabytes)]
-            command = launcher.command(found, given.ranks, [sys.executable, __file__, *options])
             print(f"load {os.getloadavg()[0]:.2f}, {launcher.cores()} cores, {given.folder.resolve()}", flush=True)
-            return subprocess.run(command, env=launcher.environment(found, given.ranks), check=False).returncode
+            return start(given.ranks, __file__, *options).returncode
     for megabytes in given.megabytes:
         measure(given.folder, 8 * round(megabytes * 1e6 / 8), given.repeats)
     return 0

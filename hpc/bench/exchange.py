@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from time import perf_counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from machine import start
 
 from mpidec.mpi import launcher
 
@@ -103,10 +103,7 @@ def main() -> int:
     parser.add_argument("--blocks", type=int, default=20)
     arguments = parser.parse_args()
     if launcher.promised() is None:
-        found = launcher.find_launcher(launcher.family(launcher.library_version()))
-        program = [sys.executable, __file__, "--blocks", str(arguments.blocks)]
-        command = launcher.command(found, arguments.ranks, program)
-        return subprocess.run(command, env=launcher.environment(found, arguments.ranks), check=False).returncode
+        return start(arguments.ranks, __file__, "--blocks", str(arguments.blocks)).returncode
     for size, rounds in ((19_200, 1), (19_200, 10), (1_000_000, 1), (1_000_000, 10)):
         measure(size, rounds, arguments.blocks)
     return 0

@@ -11,11 +11,12 @@ from pathlib import Path
 from mpidec.mpi import launcher
 
 
-def start(ranks: int, program: list[str]) -> int:
-    """Start ranks of a benchmark by this machine's launcher, or by srun in a Slurm job; the exit status."""
+def start(ranks: int, *program: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Start ranks of a benchmark by this machine's launcher, or by srun in a Slurm job, and wait for them."""
     found = launcher.find_launcher(launcher.family(launcher.library_version()))
     command = launcher.command(found, ranks, [sys.executable, *program])
-    return subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
+    with launcher.folder() as scratch:
+        return subprocess.run(command, env=launcher.environment(found, ranks, scratch), stdout=stdout, text=True, check=False)
 
 
 def described(hosts: dict[str, list[int]] | None = None) -> str:

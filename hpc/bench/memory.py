@@ -19,7 +19,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from machine import described, figure, table
+from machine import described, figure, start, table
 
 from mpidec.mpi import launcher
 
@@ -79,9 +79,7 @@ def main() -> int:
         return 0
     rows = []
     for ranks in arguments.ranks:
-        found = launcher.find_launcher(launcher.family(launcher.library_version()))
-        command = launcher.command(found, ranks, [sys.executable, __file__, "--problem", arguments.problem])
-        done = subprocess.run(command, env=launcher.environment(found, ranks), stdout=subprocess.PIPE, text=True, check=False)
+        done = start(ranks, __file__, "--problem", arguments.problem, stdout=subprocess.PIPE)
         if done.returncode != 0:
             return done.returncode
         line = next(line for line in done.stdout.splitlines() if line.startswith("measured"))

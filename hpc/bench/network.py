@@ -77,8 +77,7 @@ def main() -> int:
     if arguments.ranks < 2:
         parser.error("--ranks: wanted at least 2")
     if launcher.promised() is None:
-        own = [__file__, "--blocks", str(arguments.blocks), "--out", str(arguments.out)]
-        return start(arguments.ranks, own)
+        return start(arguments.ranks, __file__, "--blocks", str(arguments.blocks), "--out", str(arguments.out)).returncode
     measure(arguments.out, arguments.blocks)
     return 0
 

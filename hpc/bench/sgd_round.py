@@ -23,6 +23,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from machine import start
 
 from mpidec.mpi import launcher
 
@@ -229,11 +230,8 @@ def main() -> int:
         return 0
     if launcher.promised() is None:
         ranks = given.ranks or (4 if given.epoch else 16)
-        found = launcher.find_launcher(launcher.family(launcher.library_version()))
         for batch in given.batch or ([128, 256, 512, 1024] if given.epoch else [32]):
-            command = launcher.command(found, ranks, [sys.executable, __file__, *sys.argv[1:], "--batch", str(batch)])
-            status = subprocess.run(command, env=launcher.environment(found, ranks), check=False).returncode
-            if status:
+            if status := start(ranks, __file__, *sys.argv[1:], "--batch", str(batch)).returncode:
                 return status
         return 0
     if given.epoch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +127,7 @@ def _attempt(subject: str, work: Callable[[], str]) -> Finding:
 
 def _exchange(found: launcher.Launcher) -> str:
     command = launcher.command(found, 2, [*launcher.PYTHON, "-c", _EXCHANGE])
-    with tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True) as scratch:
+    with launcher.folder() as scratch:
         settings = launcher.environment(found, 2, scratch)
         done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if done.returncode != 0 or done.stdout.count("exchanged") != 2:

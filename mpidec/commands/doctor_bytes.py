@@ -6,7 +6,6 @@ import csv
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -40,7 +39,7 @@ Counts = dict[tuple[int, int], tuple[int, int]]
 def examine_bytes(found: launcher.Launcher) -> list[Finding]:
     """Run a small experiment under all the outside counters there are, and compare. Raises InputError where it fails."""
     library = found.family == "openmpi"
-    with tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True) as scratch:
+    with launcher.folder() as scratch:
         folder = Path(scratch)
         (folder / "bytes.toml").write_text(_EXPERIMENT)
         preload, why = _interposer(found, folder)

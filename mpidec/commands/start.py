@@ -138,7 +138,7 @@ def _is_a_crash(status: int) -> bool:
 def _scratch(found: launcher.Launcher) -> tempfile.TemporaryDirectory[str]:
     """A folder for the handover: under Slurm the ranks are on other hosts, which share the current folder at best."""
     if found.pmi is None:
-        return tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True)  # a launcher's process may linger
+        return launcher.folder()
     try:
         return tempfile.TemporaryDirectory(prefix=".mpidec-", dir=Path.cwd())
     except OSError as error:

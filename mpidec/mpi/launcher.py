@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,7 +168,12 @@ def command(launcher: Launcher, ranks: int, program: list[str], library_bytes: b
     return [str(launcher.path), "-n", str(ranks), *options, *program]
 
 
-def environment(launcher: Launcher, ranks: int, scratch: str | None = None) -> dict[str, str]:
+def folder() -> tempfile.TemporaryDirectory[str]:
+    """A new one in TMPDIR for one start; that a process of its launcher lingers and writes there is no error."""
+    return tempfile.TemporaryDirectory(prefix="mpidec-", ignore_cleanup_errors=True)
+
+
+def environment(launcher: Launcher, ranks: int, scratch: str) -> dict[str, str]:
     """The environment for `command`; `scratch` is a folder of this one start, for what its launcher has to write."""
     result = dict(os.environ)
     for name in _THREADS:
@@ -177,10 +183,9 @@ def environment(launcher: Launcher, ranks: int, scratch: str | None = None) -> d
         result.setdefault("SLURM_CPU_BIND", "cores")
     elif launcher.family == "openmpi":
         result.setdefault("HOME", "/")  # which its launcher cannot do without
-        if scratch is not None:
-            # Else all launchers of a user share a folder, which each makes and removes: of 1,500 starts of 3 ranks, six at
-            # a time, 5 failed ("PMIx server's listener thread failed to start"), and none that had a folder each.
-            result.setdefault("PRTE_MCA_prte_tmpdir_base", scratch)
+        # Else all launchers of a user share a folder, which each makes and removes: of 1,500 starts of 3 ranks, six at a
+        # time, 5 failed ("PMIx server's listener thread failed to start"), and none that had a folder each.
+        result.setdefault("PRTE_MCA_prte_tmpdir_base", scratch)
         # the wheel's default allows no more ranks than cores; this policy would put all ranks of a multi-host run on
         # one host, but this is one host
         result.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")

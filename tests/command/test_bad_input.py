@@ -37,6 +37,10 @@ SETTINGS = {
     "more tasks than memory": ({"problem": {"d": 10**12}}, ["GiB", "more machines"]),
     "a number beyond counting": ({"problem": {"d": 10**15 * 10}}, ["problem", "at most 9007199254740992"]),
     "checkpoints of methods that go abreast": ({"abreast": True, "checkpoint": {}}, ["abreast", "[checkpoint]", "leave out"]),
+    "no source": (
+        {"problem": {"source": None}},
+        ["problem.source: the source is missing", "synthetic", "fashion"],
+    ),
     "an option of another source": ({"problem": {"source": "files", "path": "."}}, ["problem (", "files)", "key 'd'"]),
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from processes import wait_for
+from slurm_cluster import Cluster
 
 TESTS = Path(__file__).resolve().parents[1]
 MPIRUN = Path(sys.prefix) / "bin" / "mpirun"
@@ -311,3 +312,38 @@ def test_a_world_of_another_size_than_was_started_is_an_error(project: Path) -> 
     result = subprocess.run(command, env=env, cwd=project, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 4
     assert "3 ranks were started, but MPI sees 1" in result.stderr
+
+
+def test_the_launcher_of_the_ranks_has_the_folder_of_this_run_of_tests(project: Path) -> None:
+    write(
+        project,
+        "parallel/test_folder.py",
+        """
+        import os
+        from pathlib import Path
+        def test_folder():
+            own = Path(os.environ["TMPDIR"])
+            found = sorted(str(folder.relative_to(own).parent) for folder in own.rglob("ompi.*"))
+            Path(f"found{rank}").write_text(f"{len(list(own.iterdir()))} {' '.join(found)}")
+        """,
+    )
+    own = project / "scratch of mine"
+    own.mkdir()
+    status, output = run(project, "--ranks", "2", "tests/parallel/test_folder.py", TMPDIR=str(own))
+    assert (status, closing(output)) == (0, "1 passed, 0 failed, 0 skipped"), output
+    told = {(project / f"found{i}").read_text() for i in range(2)}
+    # Open MPI's folder lies in that of tests/run, which is all there is; MPICH has none
+    assert re.fullmatch(r"1 mpidec-tests\.\w+" if MPI_NAME == "openmpi" else "1 ", *told), told
+    assert not list(own.iterdir())
+
+
+def test_steps_of_a_cluster_are_found_among_names_of_any_bytes(tmp_path: Path) -> None:
+    names = [b"slurmstepd: [77.\xff]", b"\xff\xfe", b"slurmstepd: [770.0]"]
+    sleepers = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in names]
+    try:
+        wait_for(lambda: Cluster(tmp_path).steps("770"), 10)
+        assert [os.fsencode(step) for step in Cluster(tmp_path).steps("77_4")] == [b"slurmstepd: [77.\xff]\x0060\x00"]
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()

@@ -1,10 +1,6 @@
 """What a rank holds beside its own data."""
 
-import sys
-
-from commands import finish, start
-
-from mpidec.mpi import launcher
+from commands import by_hand, finish, start
 
 RANKS = 8
 LIMIT = 60e6
@@ -31,10 +27,8 @@ with mpidec.World() as world:
 def test_every_rank_but_0_holds_its_data_and_60_mb(tmp_path):
     """Proportional set size: a page shared by k processes counts as 1/k."""
     (tmp_path / "measure.py").write_text(SCRIPT)
-    mpiexec = launcher.find_launcher(launcher.family(launcher.library_version()))
-    command = launcher.command(mpiexec, RANKS, [sys.executable, "measure.py"])
-    environment = {k: v for k, v in launcher.environment(mpiexec, RANKS).items() if k.startswith(("OMPI_", "PRTE_", "OMP_"))}
-    done = finish(start(command, tmp_path, **environment))
+    command, settings = by_hand(tmp_path, RANKS, "measure.py")
+    done = finish(start(command, tmp_path, **settings))
     assert done.returncode == 0, done.stderr
     found = [tuple(map(int, (tmp_path / f"rank{rank}").read_text().split())) for rank in range(RANKS)]
     assert {own for _, own in found} == {75 * 30 * 601 * 8}

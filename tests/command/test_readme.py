@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from commands import dry_rows, finish, rows, small, start, write
+from commands import by_hand, dry_rows, finish, rows, small, start, write
 
 from mpidec.checkpoint import Checkpoint
 from mpidec.config import parse
-from mpidec.mpi import launcher
 from mpidec.study.file import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,9 +53,8 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def environment():
-    found = launcher.find_launcher(launcher.family(launcher.library_version()))
-    settings = {k: v for k, v in launcher.environment(found, 8).items() if k.startswith(("OMPI_", "PRTE_"))}
+def environment(folder):
+    _, settings = by_hand(folder, 8)
     settings |= {"OMPI_MCA_mpi_yield_when_idle": "1", "PRTE_MCA_hwloc_default_binding_policy": "none"}
     return settings | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
@@ -66,8 +64,8 @@ def test_command(command, checkout):
     for earlier in COMMANDS:  # what it reads, an earlier line has made
         folder = earlier.partition(" --out ")[2]
         if folder and earlier != command and folder in shlex.split(command):
-            assert finish(start(shlex.split(earlier), checkout, **environment())).returncode == 0
-    done = finish(start(shlex.split(command), checkout, **environment()), 240)
+            assert finish(start(shlex.split(earlier), checkout, **environment(checkout))).returncode == 0
+    done = finish(start(shlex.split(command), checkout, **environment(checkout)), 240)
     assert done.returncode == 0, done.stderr
     if "sweep" in command:
         table = rows(checkout / "runs" / "rounds" / "runs.csv")
@@ -120,7 +118,7 @@ def test_the_study_file(tmp_path):
 def test_the_script(tmp_path):
     (tmp_path / "my_run.py").write_text(python_block("# my_run.py"))
     command = ["mpirun", "-n", "3", sys.executable, "-m", "mpi4py", "my_run.py"]
-    done = finish(start(command, tmp_path, **environment()))
+    done = finish(start(command, tmp_path, **environment(tmp_path)))
     assert done.returncode == 0, done.stderr
     error, sent = re.search(r"error (\S+), node 0 sent (\d+) bytes", done.stdout).groups()
     assert float(error) < 1e-3

@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import assert_one_sentence, finish, mpidec, rows, small, start, under_mpirun, write
+from commands import assert_one_sentence, by_hand, finish, mpidec, rows, small, start, under_mpirun, write
 from kill_and_resume import broken, instants
 from processes import inside, kill, wait_for
 from resuming import assert_same, lasting, several
-
-from mpidec.mpi import launcher
 
 ITERATIONS = 60
 SLOW = """
@@ -130,11 +128,8 @@ def test_asked_to_stop_it_asks_to_be_started_again_and_then_ends_as_if_it_had_no
 
 def test_a_signal_to_one_rank_of_a_launcher_stops_all_with_that_status(slow_whole, tmp_path):
     """As when srun passes on what the batch system sends; the launcher tells the status of a rank."""
-    found = launcher.find_launcher(launcher.family(launcher.library_version()))
-    command = launcher.command(found, 3, [sys.executable, "-m", "mpidec", "run", slow(tmp_path, 0.02), "--out=out", "--resume"])
-    environment = {k: v for k, v in launcher.environment(found, 3).items() if k not in os.environ}
-    environment.pop(launcher.RANKS_VARIABLE, None)
-    process = start(command, tmp_path, **environment)
+    command, settings = by_hand(tmp_path, 3, "-m", "mpidec", "run", slow(tmp_path, 0.02), "--out=out", "--resume")
+    process = start(command, tmp_path, **settings)
     traced(tmp_path, 5)
     os.kill(of_rank(tmp_path, 1), signal.SIGUSR1)
     done = finish(process, 60)

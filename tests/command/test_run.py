@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import dry_rows, finish, mpidec, rows, small, start, under_mpirun, write
+from commands import by_hand, dry_rows, finish, mpidec, rows, small, start, under_mpirun, write
 
+from mpidec.mpi import launcher
 from mpidec.problems.fashion_files import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,6 +221,22 @@ def test_doctor_finds_this_environment_well(tmp_path):
     assert "BAD  BLAS threads: OMP_NUM_THREADS=4" in done.stdout
 
 
+def test_the_launchers_that_doctor_starts_have_a_folder_each_which_goes_with_them(tmp_path):
+    found = launcher.find_launcher(launcher.family(launcher.library_version()))
+    noting = tmp_path / "mpirun"
+    noting.write_text(
+        f'#!/bin/sh\necho "$PRTE_MCA_prte_tmpdir_base" >>{tmp_path}/folders\nexec {shlex.quote(str(found.path))} "$@"\n'
+    )
+    noting.chmod(0o755)
+    (tmp_path / "tmp").mkdir()
+    done = mpidec("doctor", "--bytes", cwd=tmp_path, MPIDEC_MPIEXEC=str(noting), TMPDIR=str(tmp_path / "tmp"))
+    assert done.returncode == 0, done.stdout
+    told = [Path(line) for line in (tmp_path / "folders").read_text().split()]  # nothing where it is only asked what it is
+    assert len(set(told)) == len(told) == (2 if found.family == "openmpi" else 0)  # the exchange, and the run that is counted
+    assert all(folder.parent == tmp_path / "tmp" for folder in told)
+    assert not any(folder.exists() for folder in told)
+
+
 def test_importing_the_package_or_asking_for_help_starts_no_mpi_and_loads_nothing_heavy(tmp_path):
     code = (
         "import mpidec, mpidec.cli, sys; mpidec.InputError\n"
@@ -239,12 +256,8 @@ from mpi4py import MPI
 heavy = sorted({{m.partition('.')[0] for m in sys.modules}} & {{'scipy', 'networkx', 'matplotlib', 'rich'}})
 open(f"rank{{MPI.COMM_WORLD.rank}}", "w").write(f"{{heavy}} {{status}}")
 """
-    from mpidec.mpi import launcher
-
-    found = launcher.find_launcher(launcher.family(launcher.library_version()))
-    command = launcher.command(found, 3, [sys.executable, "-c", code])
-    environment = {k: v for k, v in launcher.environment(found, 3).items() if k.startswith(("OMPI_", "PRTE_"))}
-    done = finish(start(command, tmp_path, **environment))
+    command, settings = by_hand(tmp_path, 3, "-c", code)
+    done = finish(start(command, tmp_path, **settings))
     assert done.returncode == 0, done.stderr
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (1, 2)] == ["[] 0", "[] 0"]
 

@@ -81,7 +81,7 @@ def test_open_mpi_sends_unasked_where_its_shared_memory_has_the_room(monkeypatch
 
     def limits(ranks, free, found=ompi):
         monkeypatch.setattr(launcher.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-        return [launcher.environment(found, ranks).get(name) for name in names]
+        return [launcher.environment(found, ranks, "/a").get(name) for name in names]
 
     monkeypatch.setattr(launcher, "_SHARED", launcher.Path("/"))
     assert limits(8, 2 * 8 * 2**24) == ["131072", "131072"]
@@ -98,7 +98,7 @@ def test_each_start_of_open_mpi_s_launcher_has_a_folder_of_its_own_and_the_user_
     name = "PRTE_MCA_prte_tmpdir_base"
     monkeypatch.delenv(name, raising=False)
     ompi = launcher.Launcher(launcher.Path("mpirun"), "openmpi")
-    assert [launcher.environment(ompi, 2, folder).get(name) for folder in ("/a", "/b", None)] == ["/a", "/b", None]
+    assert [launcher.environment(ompi, 2, folder).get(name) for folder in ("/a", "/b")] == ["/a", "/b"]
     for program, *others in (("mpiexec", "mpich"), ("srun", "openmpi", "pmix")):
         assert name not in launcher.environment(launcher.Launcher(launcher.Path(program), *others), 2, "/a")
     monkeypatch.setenv(name, "/mine")
@@ -142,7 +142,7 @@ def test_in_a_slurm_job_srun_starts_the_ranks_with_the_pmi_of_the_library(family
     found = launcher.find_launcher(family)
     assert found == launcher.Launcher(srun, family, pmi)
     assert launcher.command(found, 6, ["x"]) == [str(srun), "--ntasks=6", f"--mpi={pmi}", "--kill-on-bad-exit=1", "x"]
-    assert "OMPI_ALLOW_RUN_AS_ROOT" not in launcher.environment(found, 6)
+    assert "OMPI_ALLOW_RUN_AS_ROOT" not in launcher.environment(found, 6, "/a")
     with pytest.raises(InputError, match=r"for 7 ranks .* granted 6 tasks .* --ntasks=7, or give -n 6"):
         launcher.command(found, 7, ["x"])
     with pytest.raises(InputError, match="--mpi this MPI library wants"):
