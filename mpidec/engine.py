@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mpidec.algorithms import Algorithm
 from mpidec.errors import RunError
 from mpidec.ledger import Account, Ledger
+from mpidec.link import Clock
 from mpidec.metrics import METRICS, Reductions
-from mpidec.network import Clock
 
 Array = NDArray[Any]
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from mpidec.errors import InputError
 from mpidec.fitting import all_metrics, check_counting, check_methods, check_problem
 from mpidec.laying import Graph, lay_graph, load_problem, make_network
 from mpidec.ledger import Ledger
+from mpidec.link import Clock
 from mpidec.metrics import choose_metrics
 from mpidec.mpi.counters import LibraryCounters, library_counters
 from mpidec.mpi.world import World
-from mpidec.network import Clock
 from mpidec.options import build
 from mpidec.recorder import Recorder
 from mpidec.recording import in_words, record_graph, record_methods, record_setup

@@ -13,8 +13,9 @@ from mpidec.graph.facts import GraphFacts, graph_facts
 from mpidec.graph.mixing import Mixing
 from mpidec.graph.topology import TOPOLOGIES, Structured, Topology, adjacency
 from mpidec.ledger import Ledger
+from mpidec.link import Clock, Link
 from mpidec.mpi.world import World
-from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.network import AllReduce, FusionCenter, Network
 from mpidec.problems import ProblemSpec
 
 if TYPE_CHECKING:

@@ -1,119 +1,21 @@
-"""What an algorithm may use to talk: the transports' protocol, and the networks that count, pack and weigh.
-
-Only `Transport.exchange` differs between MPI and a simulated network. Counting, timing, packing and mixing are written
-here once, so two transports give the same numbers bit for bit.
-"""
+"""What an algorithm may use to talk: its neighbors, a hub, or a sum over all, over links that count (`mpidec.link`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpidec.ledger import Ledger
+from mpidec.link import Clock, Link, Reducer
 
 Array = NDArray[Any]
 
 _AT_ONCE = 1 << 16  # bytes of messages up to which few calls add up all: ranks that share a core find cold caches at each call
-
-
-class Transport(Protocol):
-    """Moves one array along the edges of a graph.
-
-    `sources` and `destinations` are the ranks this rank hears from and speaks to, ascending, without itself; they are
-    equal on an undirected graph.
-    """
-
-    @property
-    def rank(self) -> int:
-        """This node's number."""
-        ...
-
-    @property
-    def sources(self) -> tuple[int, ...]:
-        """The in-neighbors."""
-        ...
-
-    @property
-    def destinations(self) -> tuple[int, ...]:
-        """The out-neighbors."""
-        ...
-
-    def exchange(self, x: Array) -> Array:
-        """Send `x` to every destination; return (in-degree, *x.shape), one row a source.
-
-        The caller keeps `x` and passes the same array again for the same size: a transport may build a plan for it.
-        The result belongs to the transport and holds until the next exchange of the same `x`; it may be overwritten.
-        """
-        ...
-
-
-class Reducer(Protocol):
-    """Adds one array up over all ranks: what the all-reduce yardstick needs beyond neighbors."""
-
-    @property
-    def size(self) -> int:
-        """The number of ranks."""
-        ...
-
-    def sum(self, x: Array) -> Array:
-        """The sum over all ranks, of x's shape, a new array."""
-        ...
-
-
-@dataclass
-class Clock:
-    """Seconds this rank spent inside exchanges, waiting included."""
-
-    comm: float = 0.0
-
-
-class Link:
-    """A transport whose every exchange is counted and timed: the only caller of `Transport.exchange`."""
-
-    def __init__(self, transport: Transport, ledger: Ledger, clock: Clock) -> None:
-        self.transport = transport
-        self.clock = clock
-        self._channel = ledger.channel(transport.destinations, transport.sources)
-        self.transcript = 0
-        """A hash of sizes and types exchanged so far, in order: the same on all nodes of a method that is well made."""
-        self._buffers: dict[tuple[int, np.dtype[Any]], Array] = {}
-
-    def pack(self, *arrays: Array) -> Array:
-        """Copy arrays of one dtype, end to end, into the send buffer for their total size.
-
-        The buffer lives as long as the link and is the same for the same size, so that a transport plans once.
-        Raises ValueError for dtypes that differ.
-        """
-        if len(arrays) == 1:  # the usual case, once a round: no detour
-            x = arrays[0]
-            flat = self._buffer(x.size, x.dtype)
-            flat[:] = x.reshape(-1)
-            return flat
-        if len({a.dtype for a in arrays}) > 1:
-            raise ValueError(f"arrays of one message share a dtype; got {', '.join(str(a.dtype) for a in arrays)}")
-        flat = self._buffer(sum(a.size for a in arrays), arrays[0].dtype)
-        return np.concatenate([a.reshape(-1) for a in arrays], out=flat)
-
-    def _buffer(self, size: int, dtype: np.dtype[Any]) -> Array:
-        flat = self._buffers.get((size, dtype))
-        if flat is None:
-            flat = self._buffers[size, dtype] = np.empty(size, dtype)
-        return flat
-
-    def exchange(self, flat: Array) -> Array:
-        """One exchange of a packed buffer: (in-degree, size), valid until the next one of the same size."""
-        start = perf_counter()
-        received = self.transport.exchange(flat)
-        self.clock.comm += perf_counter() - start
-        self._channel.count(flat.nbytes)
-        self.transcript = hash((self.transcript, flat.size, flat.dtype.num))
-        return received
 
 
 class Network:
@@ -136,7 +38,8 @@ class Network:
         self.weights = np.asarray(weights, dtype=np.float64)
         if self.weights.shape != (len(self.neighbors),):
             raise ValueError(f"{len(self.neighbors)} neighbors want as many weights, got shape {self.weights.shape}")
-        self._columns: dict[np.dtype[Any], Array] = {}  # the weights in the types of messages
+        self._received: Array | None = None  # what came last, most often into the same memory
+        self._parts: Parts = []  # of it
         self._gamma = gamma
 
     def with_gamma(self, gamma: float | None) -> Network:
@@ -175,28 +78,30 @@ class Network:
         if rounds < 1:
             raise ValueError(f"mix: got rounds = {rounds}, wanted at least 1")
         flat = self._link.pack(*arrays)
-        mixed, column = np.empty_like(flat), self._column(flat.dtype)
+        mixed = np.empty_like(flat)
         if self._gamma is None:
             for _ in range(rounds - 1):
-                combine(flat, self._link.exchange(flat), self.self_weight, column, flat)
-            combine(flat, self._link.exchange(flat), self.self_weight, column, mixed)
+                self._round(flat, flat)
+            self._round(flat, mixed)
         else:
-            self._accelerate(flat, column, self._gamma, rounds, mixed)
+            self._accelerate(flat, self._gamma, rounds, mixed)
         if len(arrays) == 1:
             return mixed.reshape(arrays[0].shape)
         ends = accumulate(a.size for a in arrays)  # np.split takes longer than a round of short messages
         return tuple(mixed[end - a.size : end].reshape(a.shape) for a, end in zip(arrays, ends, strict=True))
 
-    def _column(self, dtype: np.dtype[Any]) -> Array:
-        if dtype not in self._columns:  # NumPy refuses other types than these
-            self._columns[dtype] = (self.weights.astype(dtype) if dtype.kind in "fc" else self.weights)[:, None]
-        return self._columns[dtype]
+    def _round(self, flat: Array, out: Array) -> None:
+        """`out`, which may be `flat`, <- one round of gossip on `flat`."""
+        received = self._link.exchange(flat)
+        if received is not self._received:
+            self._received, self._parts = received, weighed(received, self.weights)
+        combine(flat, self._parts, self.self_weight, out)
 
-    def _accelerate(self, flat: Array, column: Array, gamma: float, rounds: int, mixed: Array) -> None:
+    def _accelerate(self, flat: Array, gamma: float, rounds: int, mixed: Array) -> None:
         """`mixed` <- `rounds` rounds of Chebyshev gossip on `flat`, which is overwritten: a transport plans for it alone."""
         before, omega = np.empty_like(flat), 1.0
         for k in range(1, rounds + 1):
-            combine(flat, self._link.exchange(flat), self.self_weight, column, mixed)
+            self._round(flat, mixed)
             if k > 1:
                 omega = 1.0 / (1.0 - gamma**2 * omega / (2.0 if k == 2 else 4.0))
                 np.multiply(mixed, omega, mixed)
@@ -207,19 +112,28 @@ class Network:
                 np.copyto(flat, mixed)
 
 
-def combine(x: Array, received: Array, self_weight: float, weights: Array, out: Array) -> None:
-    """out <- self_weight x + sum_j weights[j] received[j], weights (degree, 1); overwrites `received`; `out` may be x.
+Parts = Sequence[tuple[Array, Any]]
+"""What was received, all at once or row by row, with what it is to be multiplied by."""
+
+
+def weighed(received: Array, weights: Array) -> Parts:
+    """received (degree, size) in as many parts as `combine` is to add up, with its weights (degree,), in its type."""
+    if received.dtype.kind in "fc":  # NumPy refuses others
+        weights = weights.astype(received.dtype)
+    if received.nbytes <= _AT_ONCE:
+        return [(received, weights[:, None])]
+    return list(zip(received, weights.tolist(), strict=True))  # a ufunc takes Python's floats faster than NumPy's
+
+
+def combine(x: Array, parts: Parts, self_weight: float, out: Array) -> None:
+    """out <- self_weight x + sum_j weights[j] received[j]; overwrites what was received; `out` may be x.
 
     Separate multiplications and additions, in an order that follows from the sizes alone, not from a BLAS or an alignment.
     """
     np.multiply(x, self_weight, out)
-    if received.nbytes <= _AT_ONCE:
-        np.multiply(received, weights, received)
-        np.add(out, np.add.reduce(received, 0), out)
-    else:
-        for row, (weight,) in zip(received, weights.tolist(), strict=True):  # a ufunc takes Python's floats faster than NumPy's
-            np.multiply(row, weight, row)
-            np.add(out, row, out)
+    for part, weight in parts:
+        np.multiply(part, weight, part)
+        np.add(out, part if part.ndim == 1 else np.add.reduce(part, 0), out)
 
 
 class FusionCenter:

@@ -13,7 +13,8 @@ from mpidec.algorithms import Algorithm
 from mpidec.errors import InputError
 from mpidec.graph.facts import GraphFacts
 from mpidec.ledger import Ledger, Totals
-from mpidec.network import AllReduce, Clock, FusionCenter, Link
+from mpidec.link import Clock, Link
+from mpidec.network import AllReduce, FusionCenter
 
 Array = NDArray[Any]
 

@@ -5,7 +5,7 @@ import cases
 from mpidec.graph.mixing import MIXINGS
 from mpidec.laying import Graph, make_network
 from mpidec.ledger import Ledger
-from mpidec.network import Clock
+from mpidec.link import Clock
 
 
 def on_real_ranks(label, world, mixing="metropolis"):

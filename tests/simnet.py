@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mpidec.ledger import Ledger
-from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.link import Clock, Link
+from mpidec.network import AllReduce, FusionCenter, Network
 
 SECONDS = 60.0
 

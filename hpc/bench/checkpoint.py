@@ -41,8 +41,8 @@ def measure(folder: Path, size: int, repeats: int) -> None:
     from mpidec.checkpoint.sets import Sets
     from mpidec.engine import Meter, Start
     from mpidec.ledger import Ledger
+    from mpidec.link import Clock
     from mpidec.mpi.world import World
-    from mpidec.network import Clock
 
     with World() as world:
         state = State(np.random.default_rng(world.rank).standard_normal(size // 8))

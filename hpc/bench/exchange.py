@@ -27,8 +27,9 @@ def measure(size: int, rounds: int, blocks: int) -> None:
     from mpi4py import MPI
 
     from mpidec.ledger import Ledger
+    from mpidec.link import Clock, Link
     from mpidec.mpi.world import World
-    from mpidec.network import Clock, Link, Network
+    from mpidec.network import Network
 
     with World() as world:
         L, rank = world.size, world.rank

@@ -33,7 +33,8 @@ CLASSES, FEATURES = 10, 784
 def ring(world: Any) -> tuple[Any, tuple[int, ...]]:
     """A network on a ring with equal weights, and the neighbors."""
     from mpidec.ledger import Ledger
-    from mpidec.network import Clock, Link, Network
+    from mpidec.link import Clock, Link
+    from mpidec.network import Network
 
     neighbors = tuple(sorted({(world.rank - 1) % world.size, (world.rank + 1) % world.size} - {world.rank}))
     weights = np.full(len(neighbors), 1 / (1 + len(neighbors)))

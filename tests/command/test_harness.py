@@ -314,15 +314,16 @@ def test_a_world_of_another_size_than_was_started_is_an_error(project: Path) -> 
     assert "3 ranks were started, but MPI sees 1" in result.stderr
 
 
-def test_the_launcher_of_the_ranks_has_the_folder_of_this_run_of_tests(project: Path) -> None:
+def test_what_tests_and_launchers_leave_in_tmpdir_goes_with_the_run_of_tests(project: Path) -> None:
     write(
         project,
         "parallel/test_folder.py",
         """
-        import os
+        import tempfile
         from pathlib import Path
         def test_folder():
-            own = Path(os.environ["TMPDIR"])
+            tempfile.mkdtemp()
+            own = Path("scratch of mine")
             found = sorted(str(folder.relative_to(own).parent) for folder in own.rglob("ompi.*"))
             Path(f"found{rank}").write_text(f"{len(list(own.iterdir()))} {' '.join(found)}")
         """,
@@ -333,7 +334,7 @@ def test_the_launcher_of_the_ranks_has_the_folder_of_this_run_of_tests(project: 
     assert (status, closing(output)) == (0, "1 passed, 0 failed, 0 skipped"), output
     told = {(project / f"found{i}").read_text() for i in range(2)}
     # Open MPI's folder lies in that of tests/run, which is all there is; MPICH has none
-    assert re.fullmatch(r"1 mpidec-tests\.\w+" if MPI_NAME == "openmpi" else "1 ", *told), told
+    assert re.fullmatch(r"1 mpidec-tests\.\w+/tmp" if MPI_NAME == "openmpi" else "1 ", *told), told
     assert not list(own.iterdir())
 
 

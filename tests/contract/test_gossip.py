@@ -6,7 +6,7 @@ import oracles
 import pytest
 from simnet import networks, run_nodes
 
-from mpidec.network import combine
+from mpidec.network import combine, weighed
 
 ROUNDS = [1, 2, 3, 7, 30]
 
@@ -124,7 +124,7 @@ def test_a_round_is_the_weighted_sum_of_what_came(degree, size, dtype):
     rng = np.random.default_rng(degree)
     x, received, weights = rng.random(size, dtype), rng.random((degree, size), dtype), rng.random(degree)
     exact = 0.3 * x.astype(np.longdouble) + weights.astype(np.longdouble) @ received.astype(np.longdouble)
-    combine(x, received, 0.3, weights.astype(dtype)[:, None], x)
+    combine(x, weighed(received, weights), 0.3, x)
     assert x.dtype == dtype
     assert np.abs(x - exact).max() <= 2 * (degree + 2) * np.finfo(dtype).eps * exact.max()
 

@@ -8,10 +8,10 @@ from realnet import on_real_ranks
 
 from mpidec.errors import AgreedError, InputError
 from mpidec.ledger import Ledger
+from mpidec.link import Clock, Link
 from mpidec.mpi.abreast import run_abreast
 from mpidec.mpi.transport import GraphTransport
 from mpidec.mpi.world import World
-from mpidec.network import Clock, Link
 
 
 @pytest.fixture

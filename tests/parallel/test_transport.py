@@ -7,9 +7,10 @@ from mpi4py import MPI
 from mpidec.graph.mixing import MIXINGS
 from mpidec.graph.topology import TOPOLOGIES
 from mpidec.ledger import Ledger
+from mpidec.link import Clock, Link
 from mpidec.mpi.transport import GraphTransport
 from mpidec.mpi.world import World
-from mpidec.network import AllReduce, Clock, FusionCenter, Link, Network
+from mpidec.network import AllReduce, FusionCenter, Network
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mpidec.checkpoint.sets import Sets
 from mpidec.engine import Meter, Start
 from mpidec.errors import InputError
 from mpidec.ledger import Ledger
-from mpidec.network import Clock
+from mpidec.link import Clock
 from mpidec.options import build
 
 TAG = {"name": "000001-step7-abc", "rank": 0}

@@ -12,7 +12,7 @@ from mpidec.algorithms import Algorithm
 from mpidec.engine import Meter, Observer, Start, run_loop
 from mpidec.errors import RunError
 from mpidec.ledger import Ledger
-from mpidec.network import Clock
+from mpidec.link import Clock
 
 
 class State(NamedTuple):

@@ -15,6 +15,7 @@ LAYERS = [
     {"errors", "seeding", "tables"},
     {"options"},
     {"graph", "ledger"},
+    {"link"},
     {"network", "problems"},
     {"algorithms", "mpi", "metrics"},
     {"predict", "engine", "intervals", "lines"},
