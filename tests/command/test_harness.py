@@ -342,7 +342,7 @@ def test_steps_of_a_cluster_are_found_among_names_of_any_bytes(tmp_path: Path) -
     names = [b"slurmstepd: [77.\xff]", b"\xff\xfe", b"slurmstepd: [770.0]"]
     sleepers = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in names]
     try:
-        wait_for(lambda: Cluster(tmp_path).steps("770"), 10)
+        assert wait_for(lambda: Cluster(tmp_path).steps("770"), 10)
         assert [os.fsencode(step) for step in Cluster(tmp_path).steps("77_4")] == [b"slurmstepd: [77.\xff]\x0060\x00"]
     finally:
         for sleeper in sleepers:

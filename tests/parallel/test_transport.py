@@ -70,6 +70,21 @@ def test_mix_equals_powers_of_the_dense_matrix(world):
     assert (sent.received_messages, sent.received_bytes) == (sent.messages, sent.bytes)
 
 
+def test_messages_of_several_sizes_and_types_by_turns_do_not_take_one_anothers_place(world):
+    """A transport receives into the same memory each time, and messages are summed up in one way or another by their size."""
+    L = world.size
+    W = np.random.default_rng(5).random((L, L))
+    neighbors = tuple(j for j in range(L) if j != world.rank)
+    net, _ = network(world, neighbors, W[world.rank, world.rank], W[world.rank, list(neighbors)])
+    for turn in range(2):
+        for size, dtype in ((3, np.float64), (20_000, np.float64), (3, np.float32), (20_000, np.float32)):
+            x = np.random.default_rng([turn, size]).random((L, size)).astype(dtype)
+            for _ in range(2):
+                mixed = net.mix(x[world.rank])
+                assert mixed.dtype == dtype
+                np.testing.assert_allclose(mixed, W[world.rank] @ x, rtol=2 * L * np.finfo(dtype).eps)
+
+
 def test_mix_keeps_the_mean_and_the_arrays_it_was_given(world):
     neighbors = ring(world)
     degrees = np.full(len(neighbors), len(neighbors))
